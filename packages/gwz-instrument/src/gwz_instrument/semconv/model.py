@@ -1,0 +1,69 @@
+"""The shapes of the contract's entries: frozen, typed, standard library only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A label of a metric or stream, with a word on what bounds its values."""
+
+    name: str
+    bound: str
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric as Prometheus sees it: the name is the sample's, `_total` included."""
+
+    name: str
+    kind: Kind
+    unit: str
+    labels: tuple[Label, ...]
+    brief: str
+    emitted_by: str
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def family(self) -> str:
+        """The name on the exposition's TYPE line: a counter's without `_total`."""
+        return self.name.removesuffix("_total") if self.kind == "counter" else self.name
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The label names, in the order in which values are given."""
+        return tuple(label.name for label in self.labels)
+
+    def values(self, labels: Mapping[str, str]) -> tuple[str, ...]:
+        """The values of `labels` in the contract's order; KeyError names a missing one."""
+        return tuple(labels[name] for name in self.label_names)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a log line, or a key of its structured metadata."""
+
+    name: str
+    brief: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A span or resource attribute; names are OpenTelemetry's where it has one."""
+
+    name: str
+    brief: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A span: the pattern of its name, its kind, the attributes it may carry."""
+
+    name: str
+    kind: Literal["server", "client", "internal"]
+    attributes: tuple[Attribute, ...]
+    brief: str

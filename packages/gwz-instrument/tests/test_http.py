@@ -1,0 +1,425 @@
+import asyncio
+import json
+
+import pytest
+from fastapi import APIRouter, BackgroundTasks, FastAPI, HTTPException
+from fastapi.responses import StreamingResponse
+from opentelemetry.trace import SpanKind, StatusCode
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+
+from gwz_instrument import annotate, instrument
+from gwz_instrument.http import Ending, TelemetryMiddleware, ending
+from gwz_instrument.http import metadata as metadata_now
+from gwz_instrument.logs import PUSH_PATH, LokiHandler
+from gwz_instrument.metrics import Collectors
+from gwz_instrument.routes import RouteTemplates
+
+TRACE_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+REQUESTS, DURATION_COUNT = "fastapi_requests_total", "fastapi_requests_duration_seconds_count"
+
+
+class World:
+    """An application behind the middleware, and everything it emitted."""
+
+    def __init__(self, app, tracer=None, exporter=None, handler=None):
+        self.app, self._exporter = app, exporter
+        self.registry = CollectorRegistry()
+        collectors = Collectors("gw")
+        collectors.register(self.registry)
+        self.asgi = TelemetryMiddleware(
+            app,
+            templates=RouteTemplates(app),
+            collectors=collectors,
+            registry=self.registry,
+            tracer=tracer,
+            log_handler=handler,
+            exclude_paths=("/health",),
+        )
+
+    def samples(self, name):
+        return {
+            tuple(value for key, value in sample.labels.items() if key not in ("app_name", "le")): sample.value
+            for family in self.registry.collect()
+            for sample in family.samples
+            if sample.name == name
+        }
+
+    @property
+    def span(self):
+        (span,) = self._exporter.get_finished_spans()
+        return span
+
+    async def get(self, path, **options):
+        return await call(self.asgi, path, **options)
+
+
+async def call(app, path, *, method="GET", headers=(), body=b"", leave_after=None):
+    """Drive one ASGI call; with `leave_after` the client leaves after that many messages of the response."""
+    sent, left = [], asyncio.Event()
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+    if leave_after == 0:
+        left.set()
+
+    async def receive():
+        if messages:
+            return messages.pop(0)
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+        if len(sent) == leave_after:
+            left.set()
+
+    scope = {
+        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": method,
+        "path": path, "raw_path": path.encode(), "root_path": "", "scheme": "http", "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in headers],
+        "server": ("127.0.0.1", 8000), "client": ("127.0.0.1", 5),
+    }  # fmt: skip
+    await asyncio.wait_for(app(scope, receive, send), 10)
+    return sent
+
+
+@pytest.fixture
+def app():
+    app = FastAPI()
+    inner, outer = APIRouter(prefix="/inner"), APIRouter(prefix="/outer")
+    sub = FastAPI()
+
+    @app.get("/items/{item}")
+    async def item(item: str):
+        return {"item": item}
+
+    @inner.get("/{name:path}")
+    async def included(name: str):
+        return name
+
+    @sub.get("/things/{thing}")
+    async def mounted(thing: str):
+        return thing
+
+    @app.get("/raise")
+    async def failing():
+        raise LookupError("nothing there")
+
+    @app.get("/timeout")
+    async def timeout():
+        raise HTTPException(504)
+
+    @app.get("/stream")
+    async def stream():
+        async def produce():
+            for _ in range(3):
+                yield b"chunk"
+                await asyncio.sleep(0)
+
+        return StreamingResponse(produce())
+
+    @app.get("/stream-hold")
+    async def stream_hold():
+        async def produce():
+            yield b"chunk"
+            await asyncio.sleep(30)
+
+        return StreamingResponse(produce())
+
+    @app.get("/stream-break")
+    async def stream_break():
+        async def produce():
+            yield b"chunk"
+            raise ConnectionResetError("upstream went away")
+
+        return StreamingResponse(produce())
+
+    @app.get("/late")
+    async def late(tasks: BackgroundTasks):
+        async def fail():
+            await asyncio.sleep(0.2)
+            raise LookupError("after the response")
+
+        tasks.add_task(fail)
+
+    @app.get("/annotated")
+    async def annotated():
+        annotate(provider="groq", model="llama")
+
+    @app.get("/health")
+    async def health():
+        return "ok"
+
+    outer.include_router(inner)
+    app.include_router(outer, prefix="/v1")
+    app.mount("/mnt/{tenant}", sub)
+    return app
+
+
+@pytest.fixture
+def world(app, spans):
+    return World(app, *spans)
+
+
+@pytest.mark.parametrize(
+    ("status", "complete", "disconnected", "error", "expected"),
+    [
+        (200, True, False, None, Ending(200, "success")),
+        (404, True, False, None, Ending(404, "error")),
+        (504, True, False, None, Ending(504, "timeout")),
+        (408, True, False, None, Ending(408, "timeout")),
+        (500, True, False, LookupError(), Ending(500, "error")),
+        (None, False, False, LookupError(), Ending(500, "error")),
+        (None, False, False, None, Ending(500, "error")),
+        (None, False, True, None, Ending(499, "client_disconnected")),
+        (None, False, True, LookupError(), Ending(499, "client_disconnected")),
+        (200, False, True, None, Ending(200, "client_disconnected")),
+        (200, False, True, asyncio.CancelledError(), Ending(200, "client_disconnected")),
+        (200, False, False, asyncio.CancelledError(), Ending(200, "cancelled")),
+        (None, False, False, asyncio.CancelledError(), Ending(500, "cancelled")),
+        (200, False, False, None, Ending(200, "stream_error")),
+        (200, False, False, LookupError(), Ending(200, "stream_error")),
+        (200, True, True, None, Ending(200, "client_disconnected")),
+    ],
+)
+def test_every_way_a_request_can_end_has_its_status_and_outcome(status, complete, disconnected, error, expected):
+    assert ending(status=status, complete=complete, disconnected=disconnected, error=error) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "template", "status"),
+    [
+        ("/items/1", "/items/{item}", "200"),
+        ("/v1/outer/inner/a/b", "/v1/outer/inner/{name:path}", "200"),
+        ("/mnt/acme/things/7", "/mnt/{tenant}/things/{thing}", "200"),
+        ("/mnt/acme/nothing", "<unmatched>", "404"),
+        ("/wp-login.php", "<unmatched>", "404"),
+        ("/items/1/", "<unmatched>", "307"),
+    ],
+)
+async def test_the_path_label_is_the_route_template(world, path, template, status):
+    await world.get(path)
+    assert world.samples(REQUESTS) == {("GET", template, status): 1}
+    assert world.samples(DURATION_COUNT) == {("GET", template): 1}
+
+
+async def test_a_wrong_method_keeps_its_route(world):
+    await world.get("/items/1", method="DELETE")
+    assert world.samples(REQUESTS) == {("DELETE", "/items/{item}", "405"): 1}
+
+
+async def test_mounts_of_plain_starlette_have_whole_templates():
+    app = Starlette(
+        routes=[Mount("/a/{x}", routes=[Route("/b/{y}", lambda _: PlainTextResponse("ok")), Mount("/c", routes=[Route("/d", lambda _: PlainTextResponse("ok"))])])]
+    )  # fmt: skip
+    world = World(app)
+    await world.get("/a/1/b/2")
+    await world.get("/a/1/c/d")
+    assert world.samples(REQUESTS) == {("GET", "/a/{x}/b/{y}", "200"): 1, ("GET", "/a/{x}/c/d", "200"): 1}
+
+
+async def test_hostile_paths_methods_and_hosts_add_one_label_set(world):
+    for number in range(200):
+        await world.get(f"/{number}", method=f"X{number}", headers=[("host", f"h{number}")])
+    assert world.samples(REQUESTS) == {("_OTHER", "<unmatched>", "404"): 200}
+
+
+async def test_an_answer_given_before_routing_is_unrouted(app):
+    async def gate(scope, receive, send):
+        await PlainTextResponse("no", 401)(scope, receive, send)
+
+    gate.routes = app.routes
+    world = World(gate)
+    await world.get("/items/1")
+    assert world.samples(REQUESTS) == {("GET", "<unrouted>", "401"): 1}
+
+
+async def test_an_unhandled_exception_is_500_and_counted_and_reaches_the_server(world):
+    sent = []
+    with pytest.raises(LookupError, match="nothing there"):
+        sent = await world.get("/raise")
+    assert sent == []
+    assert world.samples(REQUESTS) == {("GET", "/raise", "500"): 1}
+    assert world.samples("fastapi_exceptions_total") == {("LookupError",): 1}
+    assert world.span.status.status_code is StatusCode.ERROR
+    assert world.span.attributes["error.type"] == "LookupError"
+    assert world.span.events[0].attributes["exception.message"] == "nothing there"
+
+
+async def test_a_handled_failure_is_no_exception(world):
+    await world.get("/timeout")
+    assert world.samples(REQUESTS) == {("GET", "/timeout", "504"): 1}
+    assert world.samples("fastapi_exceptions_total") == {}
+    assert world.span.attributes["gwz.outcome"] == "timeout"
+    assert world.span.attributes["error.type"] == "504"
+
+
+async def test_a_stream_is_measured_to_its_last_byte(world):
+    await world.get("/stream")
+    assert world.samples("fastapi_response_size_bytes_sum") == {("GET", "/stream"): 15}
+    assert world.span.attributes["gwz.outcome"] == "success"
+
+
+async def test_a_client_that_leaves_a_stream_keeps_the_status_that_was_sent(world):
+    await world.get("/stream-hold", leave_after=2)
+    assert world.samples(REQUESTS) == {("GET", "/stream-hold", "200"): 1}
+    assert world.span.attributes["gwz.outcome"] == "client_disconnected"
+    assert world.span.status.status_code is StatusCode.UNSET
+
+
+async def test_a_client_that_leaves_before_the_response_is_499(spans):
+    async def app(_scope, receive, send):
+        await receive()
+        assert (await receive())["type"] == "http.disconnect"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    app.routes = ()
+    world = World(app, *spans)
+    await world.get("/", leave_after=0)
+    assert world.samples(REQUESTS) == {("GET", "<unrouted>", "499"): 1}
+    assert world.span.attributes["gwz.outcome"] == "client_disconnected"
+
+
+async def test_a_stream_that_breaks_is_an_error_though_200_was_sent(world):
+    with pytest.raises(BaseException, match=r"upstream went away|unhandled errors"):
+        await world.get("/stream-break")
+    assert world.samples(REQUESTS) == {("GET", "/stream-break", "200"): 1}
+    assert world.samples("fastapi_exceptions_total") == {("ConnectionResetError",): 1}
+    assert world.span.attributes["gwz.outcome"] == "stream_error"
+    assert world.span.status.status_code is StatusCode.ERROR
+
+
+async def test_a_background_task_adds_nothing_to_the_duration(world):
+    with pytest.raises(LookupError):
+        await world.get("/late")
+    assert world.samples("fastapi_requests_duration_seconds_sum")[("GET", "/late")] < 0.2
+    assert world.samples("fastapi_exceptions_total") == {("LookupError",): 1}
+    assert (world.span.end_time - world.span.start_time) < 0.2e9
+    assert world.span.status.status_code is StatusCode.UNSET, "the response was fine"
+
+
+async def test_requests_in_progress_show_their_route_and_go_back_to_zero(world):
+    task = asyncio.create_task(world.get("/stream-hold", leave_after=None))
+    await asyncio.sleep(0.05)
+    assert world.samples("fastapi_requests_in_progress") == {("GET", "/stream-hold"): 1}
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert world.samples("fastapi_requests_in_progress") == {("GET", "/stream-hold"): 0}
+    assert world.span.attributes["gwz.outcome"] == "cancelled"
+
+
+async def test_a_sample_is_there_before_the_client_has_the_last_byte(world):
+    seen = []
+
+    async def send(message):
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            seen.append(world.samples(REQUESTS))
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope = {"type": "http", "method": "GET", "path": "/items/1", "headers": [], "query_string": b""}
+    await world.asgi(scope, receive, send)
+    assert seen == [{("GET", "/items/{item}", "200"): 1}]
+
+
+async def test_the_span_joins_the_callers_trace(world):
+    await world.get("/items/1", headers=[("traceparent", f"00-{TRACE_ID}-{PARENT_ID}-01")])
+    span = world.span
+    assert f"{span.context.trace_id:032x}" == TRACE_ID
+    assert f"{span.parent.span_id:016x}" == PARENT_ID
+    assert (span.name, span.kind) == ("GET /items/{item}", SpanKind.SERVER)
+    assert span.attributes["http.request.method"] == "GET"
+    assert span.attributes["http.route"] == "/items/{item}"
+    assert span.attributes["http.response.status_code"] == 200
+    assert span.attributes["url.path"] == "/items/1"
+
+
+async def test_a_broken_traceparent_starts_a_new_trace(world):
+    await world.get("/items/1", headers=[("traceparent", "00-zz-1-01")])
+    assert world.span.parent is None
+
+
+async def test_an_exemplar_names_the_trace_of_a_sampled_request_only(world):
+    for flag in ("01", "00"):
+        await world.get("/items/1", headers=[("traceparent", f"00-{TRACE_ID}-{PARENT_ID}-{flag}")])
+    exemplars = [
+        sample.exemplar.labels
+        for family in world.registry.collect()
+        for sample in family.samples
+        if sample.exemplar is not None
+    ]
+    assert exemplars == [{"trace_id": TRACE_ID}]
+
+
+async def test_the_request_line_says_what_happened(app, spans, loki):
+    handler = LokiHandler(loki.url + PUSH_PATH, metadata=metadata_now)
+    world = World(app, *spans, handler)
+    await world.get("/annotated", headers=[("x-request-id", "r-1"), ("traceparent", f"00-{TRACE_ID}-{PARENT_ID}-01")])
+    assert handler.force_flush(2)
+    handler.close()
+    ((labels, _, text, metadata),) = loki.lines
+    line = json.loads(text)
+    assert labels == {"level": "info"}
+    assert metadata == {"request_id": "r-1", "trace_id": TRACE_ID, "span_id": f"{world.span.context.span_id:016x}"}
+    assert line.pop("duration_ms") > 0
+    assert line.pop("timestamp")
+    assert line == {
+        "level": "info", "logger": "gwz_instrument.request", "message": "GET /annotated 200", "method": "GET",
+        "path": "/annotated", "url_path": "/annotated", "status_code": 200, "outcome": "success",
+        "provider": "groq", "model": "llama",
+    }  # fmt: skip
+    assert world.span.attributes["gen_ai.provider.name"] == "groq"
+
+
+async def test_a_failed_requests_line_is_an_error_with_its_traceback(app, loki):
+    handler = LokiHandler(loki.url + PUSH_PATH)
+    world = World(app, handler=handler)
+    with pytest.raises(LookupError):
+        await world.get("/raise")
+    assert handler.force_flush(2)
+    handler.close()
+    ((labels, _, text, _),) = loki.lines
+    assert labels == {"level": "error"}
+    assert "LookupError: nothing there" in json.loads(text)["exception"]
+
+
+async def test_excluded_paths_and_metrics_leave_nothing(world):
+    await world.get("/health")
+    await world.get("/metrics")
+    assert world.samples(REQUESTS) == {}
+
+
+@pytest.mark.parametrize("size", ["-1", "1e3", "x", ""])
+async def test_a_hostile_content_length_reaches_the_application_unharmed(world, size):
+    await world.get("/items/1", headers=[("content-length", size)])
+    assert world.samples("fastapi_requests_in_progress") == {("GET", "/items/{item}"): 0}
+
+
+async def test_metrics_answer_200_in_the_format_that_is_asked_for(world):
+    await world.get("/items/1", headers=[("traceparent", f"00-{TRACE_ID}-{PARENT_ID}-01")])
+    start, body = await world.get("/metrics")
+    assert start["status"] == 200
+    assert dict(start["headers"])[b"content-type"].startswith(b"text/plain")
+    assert b'fastapi_app_info{app_name="gw"} 1.0' in body["body"]
+    assert b"_created" not in body["body"]
+    start, body = await world.get("/metrics", headers=[("accept", "application/openmetrics-text;version=1.0.0")])
+    assert dict(start["headers"])[b"content-type"].startswith(b"application/openmetrics-text")
+    assert f'# {{trace_id="{TRACE_ID}"}}'.encode() in body["body"]
+    assert body["body"].endswith(b"# EOF\n")
+
+
+async def test_one_line_instruments_an_application_and_a_second_one_changes_nothing():
+    app, registry = FastAPI(), CollectorRegistry()
+
+    @app.get("/")
+    async def home():
+        return "ok"
+
+    telemetry = instrument(app, registry=registry, service_name="one")
+    assert instrument(app, registry=registry) is telemetry
+    await call(app, "/")
+    (requests,) = [family for family in registry.collect() if family.name == "fastapi_requests"]
+    assert [(sample.labels["app_name"], sample.value) for sample in requests.samples] == [("one", 1)]
