@@ -1,0 +1,1 @@
+"""Dashboards and data sources as Python; `nox -s generate` writes what ships."""

@@ -1,0 +1,62 @@
+"""Writing and checking the generated files."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gwz_dashboards import generate
+
+pytestmark = pytest.mark.dashboard
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository of its own, with one folder for generated files."""
+    monkeypatch.setattr(generate, "_REPOSITORY", tmp_path)
+    monkeypatch.setattr(generate, "FOLDERS", (tmp_path / "generated",))
+    return tmp_path / "generated"
+
+
+def test_the_committed_files_are_those_that_the_code_writes() -> None:
+    wanted = generate.rendered()
+    assert [path for folder in generate.FOLDERS for path in generate.drifted(folder, wanted)] == []
+
+
+def test_what_is_written_passes_the_check(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate.main([]) == 0
+    assert "written: generated/index.json" in capsys.readouterr().err
+    assert generate.main(["--check"]) == 0
+    assert capsys.readouterr().err == ""
+    assert (folder / "gwz-backend" / "gwz-request-flow.json").is_file()
+
+
+def test_changed_missing_and_stray_files_are_each_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    generate.main([])
+    capsys.readouterr()
+    (folder / "index.json").write_text("{}")
+    (folder / "datasources.json").unlink()
+    (folder / "gwz-backend" / "old.json").write_text("{}")
+    assert generate.main(["--check"]) == 1
+    err = capsys.readouterr().err
+    for name in ("index.json", "datasources.json", "gwz-backend/old.json"):
+        assert f"drifted: generated/{name}" in err
+    assert "nox -s generate" in err
+    assert (folder / "index.json").read_text() == "{}"
+
+
+def test_writing_removes_what_is_no_longer_generated(folder: Path) -> None:
+    generate.main([])
+    (folder / "gwz-backend" / "old.json").write_text("{}")
+    generate.main([])
+    assert generate.main(["--check"]) == 0
+
+
+def test_the_index_names_the_command_and_every_dashboard(folder: Path) -> None:
+    generate.main([])
+    index = json.loads((folder / "index.json").read_text())
+    assert "nox -s generate" in index["generated"]
+    assert "nox -s generate" in json.loads((folder / "datasources.json").read_text())["generated"]
+    for entry in index["dashboards"]:
+        assert json.loads((folder / entry["file"]).read_text())["uid"] == entry["uid"]
+    assert index["folders"] == [{"uid": "gwz-backend", "title": "Backend"}]

@@ -1,0 +1,54 @@
+"""Reading the environment."""
+
+import pytest
+
+from gwz_provision.access import Access, problems
+
+URL = {"GRAFANA_URL": "https://grafana.example.com/sub"}
+
+
+def test_a_token_is_enough() -> None:
+    environ = {**URL, "GRAFANA_TOKEN": "glsa_x"}
+    assert problems(environ) == []
+    assert Access.from_environment(environ) == Access("https://grafana.example.com/sub", "glsa_x")
+
+
+def test_user_and_password_are_enough() -> None:
+    environ = {**URL, "GRAFANA_USER": "admin", "GRAFANA_PASSWORD": "p@ss:w%rd"}
+    assert problems(environ) == []
+    assert Access.from_environment(environ).auth == ("admin", "p@ss:w%rd")
+
+
+def test_an_empty_environment_names_everything_at_once() -> None:
+    found = problems({})
+    assert len(found) == 2
+    assert "GRAFANA_URL is not set" in found[0]
+    assert "neither GRAFANA_TOKEN nor GRAFANA_USER and GRAFANA_PASSWORD is set" in found[1]
+
+
+def test_a_user_without_password_is_told_which_one_is_missing() -> None:
+    assert problems({**URL, "GRAFANA_USER": "admin"}) == [
+        "neither GRAFANA_TOKEN nor GRAFANA_PASSWORD is set: export a service account's token, or user and password"
+    ]
+
+
+def test_token_and_password_together_are_refused() -> None:
+    """Guessing which one is meant would let a forgotten variable decide the rights."""
+    (problem,) = problems({**URL, "GRAFANA_TOKEN": "t", "GRAFANA_PASSWORD": "p"})
+    assert problem == "GRAFANA_TOKEN is set, and so is GRAFANA_PASSWORD: unset the one that is not meant"
+
+
+@pytest.mark.parametrize("url", ["grafana:3000", "ftp://grafana", "http://", "localhost"])
+def test_an_address_that_is_none_is_named(url: str) -> None:
+    (problem,) = problems({"GRAFANA_URL": url, "GRAFANA_TOKEN": "t"})
+    assert repr(url) in problem
+
+
+def test_credentials_in_the_address_are_refused_without_repeating_them() -> None:
+    (problem,) = problems({"GRAFANA_URL": "http://admin:s3cret@grafana", "GRAFANA_TOKEN": "t"})
+    assert "GRAFANA_USER" in problem
+    assert "s3cret" not in problem
+
+
+def test_the_credentials_stay_out_of_the_representation() -> None:
+    assert "s3cret" not in repr(Access("http://grafana", ("admin", "s3cret")))

@@ -1,0 +1,90 @@
+"""The commands, as a person meets them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gwz_provision.access import Access
+from gwz_provision.cli import main
+
+NAMES = ("GRAFANA_URL", "GRAFANA_TOKEN", "GRAFANA_USER", "GRAFANA_PASSWORD", "PROMETHEUS_INTERNAL_URL", "LOKI_URL", "TEMPO_INTERNAL_URL")  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def connected(monkeypatch: pytest.MonkeyPatch, grafana_access: Access, environment: dict[str, str]) -> None:
+    named = {"GRAFANA_URL": grafana_access.url, "GRAFANA_USER": "admin", "GRAFANA_PASSWORD": grafana_access.auth[1]}
+    for name, value in {**named, **environment}.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_apply_without_environment_names_all_five_problems_and_sends_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["apply"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    for name in ("GRAFANA_URL", "GRAFANA_TOKEN", "PROMETHEUS_INTERNAL_URL", "LOKI_URL", "TEMPO_INTERNAL_URL"):
+        assert name in err
+
+
+def test_a_missing_bundle_is_a_usage_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["doctor", "--bundle", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["--var", "app"], "'app' is not NAME=VALUE"), (["--output", "xml"], "invalid choice: 'xml'")],
+)
+def test_a_wrong_option_exits_with_two(capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["doctor", *arguments])
+    assert caught.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_wrong_period_is_a_usage_error(capsys: pytest.CaptureFixture[str], bundle_dir: Path) -> None:
+    assert main(["doctor", "--bundle", str(bundle_dir), "--from", "yesterday"]) == 2
+    assert "'yesterday'" in capsys.readouterr().err
+
+
+def test_an_unreachable_grafana_exits_with_six_and_json_is_still_valid(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, bundle_dir: Path, environment: dict[str, str]
+) -> None:
+    for name, value in {"GRAFANA_URL": "http://127.0.0.1:9", "GRAFANA_TOKEN": "t", **environment}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["apply", "--bundle", str(bundle_dir), "--output", "json"]) == 6
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"schema": 1, "actions": [], "summary": {"create": 0, "update": 0, "unchanged": 0}}
+    assert "http://127.0.0.1:9 cannot be reached" in err
+    assert main(["doctor", "--bundle", str(bundle_dir), "--output", "json"]) == 6
+    assert json.loads(capsys.readouterr().out)["first_broken_hop"] == "grafana"
+
+
+def test_help_does_not_load_the_http_stack() -> None:
+    code = "import sys, gwz_provision.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: sys.exit('grafana_client' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
+@pytest.mark.usefixtures("connected")
+def test_apply_twice_and_doctor_on_a_real_grafana(capsys: pytest.CaptureFixture[str], bundle_dir: Path) -> None:
+    assert main(["apply", "--bundle", str(bundle_dir)]) == 0
+    capsys.readouterr()
+    assert main(["apply", "--bundle", str(bundle_dir), "--output", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["summary"] == {"create": 0, "update": 0, "unchanged": 4}
+    assert document["actions"][0] == {"kind": "folder", "uid": "f1", "action": "unchanged"}
+    assert main(["doctor", "--bundle", str(bundle_dir), "--var", "app=gw"]) == 8
+    text = capsys.readouterr().out
+    assert "ok      login" in text
+    assert "BROKEN  datasource:grafana_prometheus" in text
+    assert "the first is datasource:grafana_prometheus" in text
