@@ -1,0 +1,30 @@
+"""Runs the gateway: `python -m fastapi_app`, configured by the environment."""
+
+import os
+import sys
+
+import uvicorn
+
+from fastapi_app.app import create_app
+from fastapi_app.settings import KEEP_ALIVE_S, Settings
+
+
+def main() -> None:
+    """Serve until SIGINT or SIGTERM; open requests get five seconds to finish."""
+    try:
+        settings = Settings.from_environment(os.environ)
+    except ValueError as error:
+        sys.exit(f"fastapi_app: {error}")
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=5,
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )
+
+
+if __name__ == "__main__":
+    main()

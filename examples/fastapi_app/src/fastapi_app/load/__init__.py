@@ -1,0 +1,1 @@
+"""The load generator: plans requests from a seed, makes them, and keeps a ledger of what it caused."""
