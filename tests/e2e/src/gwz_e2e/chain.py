@@ -1,0 +1,63 @@
+"""The hops from the servers to the last signal, in the order in which a person would look for a fault."""
+
+from collections.abc import Callable
+from functools import partial
+
+from gwz_e2e.case import Case, Engines
+from gwz_e2e.checks import app, correlation, derived, logs, metrics, servers, traces
+from gwz_e2e.hops import Finding, Hop
+
+SIGNALS = {
+    "metrics": "metrics",
+    "logs": "logs",
+    "traces": "traces",
+    "exemplars": "exemplars",
+    "span_metrics": "span_metrics",
+}
+"""Freshness by name → the hop that says when the signal was complete."""
+
+_SCRAPE_S = 20.0
+_PUSH_S = 20.0
+_TRACE_S = 30.0
+_DERIVED_S = 60.0
+
+
+def server_hops(engines: Engines) -> list[Hop]:
+    """The servers, each for itself."""
+    return [
+        Hop("prometheus", partial(servers.prometheus, engines)),
+        Hop("loki", partial(servers.loki, engines)),
+        Hop("tempo", partial(servers.tempo, engines)),
+        Hop("redis", partial(servers.redis_answers, engines)),
+        Hop("redis_exporter", partial(servers.exporter, engines), ("redis", "prometheus"), _SCRAPE_S),
+    ]
+
+
+def case_hops(case: Case) -> list[Hop]:
+    """What has to hold for an application that was under load."""
+
+    def hop(name: str, check: Callable[[Case], Finding], *needs: str, patience_s: float = 0.0) -> Hop:
+        return Hop(name, partial(check, case), needs, patience_s)
+
+    return [
+        hop("app", app.answers),
+        hop("exposition", app.exposes, "app"),
+        hop("load", app.load_as_planned, "app"),
+        hop("ledger", app.ledger_complete, "load"),
+        hop("cache", servers.cache_used, "load", "redis"),
+        hop("scrape", metrics.scraped, "app", "prometheus", patience_s=_SCRAPE_S),
+        hop("metrics", metrics.requests_equal, "ledger", "exposition", "scrape", patience_s=_SCRAPE_S),
+        hop("durations", metrics.durations_hold, "metrics"),
+        hop("logs", logs.each_once, "ledger", "loki", patience_s=_PUSH_S),
+        hop("traces", traces.all_arrived, "ledger", "tempo", patience_s=_TRACE_S),
+        hop("trace_parent", traces.hang_together, "traces", patience_s=_TRACE_S),
+        hop("exemplars", metrics.exemplars_lead_to_traces, "metrics", patience_s=_SCRAPE_S),
+        hop("correlation", correlation.exemplar_to_trace_to_log, "exemplars", "logs", "traces", patience_s=5.0),
+        hop("span_metrics", derived.span_metrics_equal, "traces", "prometheus", patience_s=_DERIVED_S),
+        hop("service_graph", derived.service_graph_equal, "span_metrics", patience_s=_DERIVED_S),
+    ]
+
+
+def sampler_hop(case: Case) -> Hop:
+    """The share of traces that a ratio sampler keeps, of a second application."""
+    return Hop("sampler", partial(traces.sampler_keeps_its_share, case), ("loki", "tempo"), _TRACE_S)

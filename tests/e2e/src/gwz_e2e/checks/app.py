@@ -1,0 +1,72 @@
+"""The application and the load: it answers, it exposes what is declared, and the ledger is complete."""
+
+from collections import Counter
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from gwz_e2e.case import Case
+from gwz_e2e.compare import differences, shorten
+from gwz_e2e.hops import Finding
+from gwz_instrument import semconv
+
+_OURS = ("fastapi_", "gwz_")
+
+
+def answers(case: Case) -> Finding:
+    """The application answers, and /metrics does so with 200 and no redirect."""
+    try:
+        health = httpx.get(f"{case.app_url}/health", timeout=5).status_code
+        metrics = httpx.get(f"{case.app_url}/metrics", timeout=5, follow_redirects=False).status_code
+    except httpx.HTTPError as error:
+        return Finding(ok=False, sentence=f"the application at {case.app_url} does not answer: {error}")
+    return Finding(health == metrics == 200, f"/health answers {health}, /metrics answers {metrics}")
+
+
+def exposes(case: Case) -> Finding:
+    """/metrics has every declared metric with its type and labels, and no other of our names."""
+    families = {
+        family.name: family
+        for family in text_string_to_metric_families(httpx.get(f"{case.app_url}/metrics", timeout=20).text)
+    }
+    declared = {entry.family: entry for entry in semconv.METRICS}
+    faults = [f"{name} is declared and not exposed" for name in declared.keys() - families.keys()]
+    faults += [
+        f"{name} is exposed and not declared" for name in families.keys() - declared.keys() if name.startswith(_OURS)
+    ]
+    for name in declared.keys() & families.keys():
+        entry, family = declared[name], families[name]
+        if family.type != entry.kind:
+            faults.append(f"{name} is a {family.type}, declared a {entry.kind}")
+        labels = {key for sample in family.samples for key in sample.labels} - {"le"}
+        if labels - set(entry.label_names):
+            faults.append(f"{name} has the labels {sorted(labels)}, declared {sorted(entry.label_names)}")
+    return Finding(
+        not faults, shorten(sorted(faults)) or f"/metrics has the {len(declared)} declared metrics, no other"
+    )
+
+
+def load_as_planned(case: Case) -> Finding:
+    """Every client saw what was planned for it."""
+    mismatches = case.summary["mismatches"]
+    return Finding(
+        not mismatches,
+        shorten([str(mismatch) for mismatch in mismatches])
+        or f"{case.summary['requests']} requests ended as they were planned",
+    )
+
+
+def ledger_complete(case: Case) -> Finding:
+    """The ledger has a line of its own for each request that was counted on the wire."""
+    repeated = [key for key, number in Counter(entry.id for entry in case.ledger).items() if number > 1]
+    by_method = Counter[str]()
+    for key, number in case.summary["wire"].items():
+        by_method[key.split()[0]] += number
+    phrases = differences(by_method, Counter(entry.method for entry in case.ledger))
+    phrases += [f"id {key} stands twice" for key in repeated]
+    return Finding(
+        not phrases,
+        f"the ledger disagrees with the wire: {shorten(phrases)}"
+        if phrases
+        else f"{len(case.ledger)} lines in the ledger, as many requests on the wire",
+    )

@@ -1,0 +1,101 @@
+"""Metrics: scraped, equal to the ledger, and their exemplars lead to the ledger's traces."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from gwz_e2e.case import Case
+from gwz_e2e.compare import differences, shorten
+from gwz_e2e.hops import Finding
+from gwz_instrument.semconv import health, http
+
+_ROUTE = ("method", "path")
+
+
+def scraped(case: Case) -> Finding:
+    """Prometheus scrapes the application."""
+    address = case.app_url.removeprefix("http://")
+    targets = [target for target in case.engines.prometheus.targets() if target["labels"]["instance"] == address]
+    if not targets:
+        return Finding(ok=False, sentence=f"Prometheus does not know the target {address}")
+    target = targets[0]
+    problem = target["lastError"] or target["health"]
+    return Finding(target["health"] == "up", f"Prometheus scrapes {target['scrapeUrl']}: {problem}")
+
+
+def requests_equal(case: Case) -> Finding:
+    """Counters, histograms and gauges say of every route what the ledger says."""
+    by_status = Counter((e.method, e.route, str(e.status)) for e in case.ledger)
+    by_route = Counter((e.method, e.route) for e in case.ledger)
+    failed = sum(entry.status == 500 or entry.outcome == "stream_error" for entry in case.ledger)
+    of = _Selector(case)
+    phrases = [
+        *of.differences(http.REQUESTS.name, by_status, *_ROUTE, "status_code"),
+        *of.differences(f"{http.DURATION.name}_count", by_route, *_ROUTE),
+        *of.differences(f"{http.REQUEST_SIZE.name}_count", by_route, *_ROUTE),
+        *of.differences(f"{http.RESPONSE_SIZE.name}_count", by_route, *_ROUTE),
+        *of.differences(http.IN_PROGRESS.name, dict.fromkeys(by_route, 0), *_ROUTE),
+        *of.differences(http.EXCEPTIONS.name, {(): failed}),
+        *of.differences(http.APP_INFO.name, {(): 1}),
+        *of.differences(health.DROPPED.name, {(): 0}),
+    ]
+    return Finding(
+        not phrases,
+        shorten(phrases)
+        or f"{len(case.ledger)} requests over {len(by_status)} series of {http.REQUESTS.name} equal the ledger",
+    )
+
+
+def durations_hold(case: Case) -> Finding:
+    """No bucket holds a request that was told to take longer, and the sum is at least what was planned."""
+    planned = [entry.planned_delay_s for entry in case.ledger]
+    of = _Selector(case)
+    buckets = of.totals(f"{http.DURATION.name}_bucket", "le")
+    too_fast = [
+        f"{found:g} requests within {le} s, at most {possible} could be"
+        for (le,), found in buckets.items()
+        if found > (possible := sum(delay < float(le) for delay in planned))
+    ]
+    total = sum(of.totals(f"{http.DURATION.name}_sum").values())
+    if total < sum(planned):
+        too_fast.append(f"the durations add up to {total:.1f} s, the planned delays alone to {sum(planned):.1f} s")
+    return Finding(
+        bool(buckets) and not too_fast,
+        shorten(too_fast) or f"{len(buckets)} buckets hold no request that was planned slower",
+    )
+
+
+def exemplars_lead_to_traces(case: Case) -> Finding:
+    """Exemplars of the duration histogram name traces of the ledger, of the same route."""
+    exemplars = case.engines.prometheus.exemplars(
+        f'{http.DURATION.name}_bucket{{app_name="{case.service}"}}', *case.window
+    )
+    wrong = [
+        f"{exemplar.trace_id or '(no trace id)'} on {exemplar.series.get('path')}"
+        for exemplar in exemplars
+        if (entry := case.by_trace.get(exemplar.trace_id)) is None
+        or (entry.method, entry.route) != (exemplar.series.get("method"), exemplar.series.get("path"))
+    ]
+    if not exemplars:
+        return Finding(ok=False, sentence=f"no exemplar on {http.DURATION.name}_bucket")
+    return Finding(
+        not wrong,
+        f"exemplars that are not the ledger's: {shorten(wrong)}"
+        if wrong
+        else f"{len(exemplars)} exemplars, each with a trace of the ledger and its route",
+        {"exemplars": len(exemplars)},
+    )
+
+
+class _Selector:
+    """Sums of this application's series."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+
+    def totals(self, name: str, *labels: str) -> dict[tuple[str, ...], float]:
+        expression = f'sum by ({", ".join(labels)}) ({name}{{app_name="{self._case.service}"}})'
+        return self._case.engines.prometheus.totals(expression, *labels)
+
+    def differences(self, name: str, wanted: Mapping[Any, float], *labels: str) -> list[str]:
+        return [f"{name} {phrase}" for phrase in differences(wanted, self.totals(name, *labels))]

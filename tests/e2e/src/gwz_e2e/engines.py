@@ -1,0 +1,181 @@
+"""The servers' query interfaces, as far as the checks ask them."""
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+_LOKI_PAGE = 5000
+_TIMEOUT_S = 20.0
+
+Labels = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One series of an instant query."""
+
+    labels: Labels
+    value: float
+
+
+@dataclass(frozen=True)
+class Exemplar:
+    """A trace that stands for a sample of a series."""
+
+    series: Labels
+    trace_id: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """A log line with its stream labels and structured metadata in one mapping, as Loki returns them."""
+
+    labels: Labels
+    nanoseconds: int
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Span:
+    """A span of a trace, ids in hex, attributes as plain values."""
+
+    service: str
+    name: str
+    kind: str
+    span_id: str
+    parent_id: str
+    failed: bool
+    attributes: Mapping[str, str | int | float | bool]
+
+
+class Prometheus:
+    """Prometheus by its HTTP API; a query that it refuses raises httpx.HTTPStatusError."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT_S)
+
+    def query(self, expression: str) -> list[Sample]:
+        """Evaluate an expression now."""
+        return [
+            Sample(series["metric"], float(series["value"][1]))
+            for series in self._get("query", query=expression)["result"]
+        ]
+
+    def totals(self, expression: str, *labels: str) -> dict[tuple[str, ...], float]:
+        """Evaluate an expression now, by the values of `labels`; an absent label reads as empty."""
+        return {tuple(s.labels.get(label, "") for label in labels): s.value for s in self.query(expression)}
+
+    def exemplars(self, selector: str, start: float, end: float) -> list[Exemplar]:
+        """The exemplars of the series that `selector` names."""
+        return [
+            Exemplar(series["seriesLabels"], exemplar["labels"].get("trace_id", ""), float(exemplar["value"]))
+            for series in self._get("query_exemplars", query=selector, start=str(start), end=str(end))
+            for exemplar in series["exemplars"]
+        ]
+
+    def targets(self) -> list[dict[str, Any]]:
+        """The scrape targets and how their last scrape went."""
+        found: list[dict[str, Any]] = self._get("targets", state="active")["activeTargets"]
+        return found
+
+    def ready(self) -> bool:
+        """Whether it answers a query."""
+        return bool(self._get("query", query="vector(1)")["result"])
+
+    def _get(self, endpoint: str, **parameters: str) -> Any:
+        answer = self._client.get(f"/api/v1/{endpoint}", params=parameters).raise_for_status()
+        return answer.json()["data"]
+
+
+class Loki:
+    """Loki by its HTTP API."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT_S)
+
+    def lines(self, query: str, start: float, end: float) -> list[Line]:
+        """Every line of a log query, oldest first, however many pages it takes."""
+        found: list[Line] = []
+        start_ns, end_ns = int(start * 1e9), int(end * 1e9)
+        while page := self._page(query, start_ns, end_ns):
+            found += page
+            if len(page) < _LOKI_PAGE:
+                break
+            start_ns = page[-1].nanoseconds + 1
+        return found
+
+    def series(self, selector: str, start: float, end: float) -> list[Labels]:
+        """The labels of the streams that `selector` matches."""
+        answer = self._client.get(
+            "/loki/api/v1/series", params={"match[]": selector, "start": int(start * 1e9), "end": int(end * 1e9)}
+        ).raise_for_status()
+        found: list[Labels] = answer.json()["data"]
+        return found
+
+    def ready(self) -> bool:
+        """Whether it answers a query."""
+        return self._client.get("/loki/api/v1/query", params={"query": "vector(1)"}).is_success
+
+    def _page(self, query: str, start_ns: int, end_ns: int) -> list[Line]:
+        answer = self._client.get(
+            "/loki/api/v1/query_range",
+            params={"query": query, "start": start_ns, "end": end_ns, "limit": _LOKI_PAGE, "direction": "forward"},
+        ).raise_for_status()
+        lines = [
+            Line(stream["stream"], int(nanoseconds), json.loads(text))
+            for stream in answer.json()["data"]["result"]
+            for nanoseconds, text, *_ in stream["values"]
+        ]
+        return sorted(lines, key=lambda line: line.nanoseconds)
+
+
+class Tempo:
+    """Tempo by its HTTP API."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT_S)
+
+    def trace(self, trace_id: str) -> list[Span]:
+        """The spans of a trace; none when it is not there."""
+        answer = self._client.get(f"/api/v2/traces/{trace_id}", headers={"Accept": "application/json"})
+        if answer.status_code == 404:
+            return []
+        batches = answer.raise_for_status().json().get("trace", {}).get("resourceSpans", [])
+        return [span for batch in batches for span in _spans(batch)]
+
+    def ready(self) -> bool:
+        """Whether it answers a query."""
+        return self._client.get("/api/search", params={"q": "{}", "limit": 1}).is_success
+
+
+def _spans(batch: Mapping[str, Any]) -> Iterator[Span]:
+    service = str(_attributes(batch["resource"]).get("service.name", ""))
+    for scope in batch.get("scopeSpans", []):
+        for span in scope["spans"]:
+            yield Span(
+                service=service,
+                name=span["name"],
+                kind=span.get("kind", ""),
+                span_id=_hex(span["spanId"]),
+                parent_id=_hex(span.get("parentSpanId", "")),
+                failed=span.get("status", {}).get("code") == "STATUS_CODE_ERROR",
+                attributes=_attributes(span),
+            )
+
+
+def _attributes(holder: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
+    found: dict[str, str | int | float | bool] = {}
+    for attribute in holder.get("attributes", []):
+        ((kind, value),) = attribute["value"].items()
+        found[attribute["key"]] = int(value) if kind == "intValue" else value
+    return found
+
+
+def _hex(text: str) -> str:
+    """Tempo writes ids in base64."""
+    return base64.b64decode(text).hex()

@@ -1,0 +1,111 @@
+"""Grafana, through gwz-provision in its own environment: applied, applied again, every query answered."""
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gwz_e2e.case import Case
+from gwz_e2e.compare import shorten
+from gwz_e2e.hops import Finding, Hop
+from gwz_e2e.scene import neutral_environment
+from gwz_stack import Urls
+
+COMMAND = "GWZ_PROVISION"
+"""Names the gwz-provision executable; `nox -s e2e` sets it."""
+_TIMEOUT_S = 120
+
+
+@dataclass(frozen=True)
+class Provision:
+    """The command and the Grafana that it is pointed at."""
+
+    command: str
+    urls: Urls
+    password: str
+
+    def run(self, *arguments: str) -> tuple[int, dict[str, Any], str]:
+        """Run a command with JSON output: exit code, what it printed, what it complained of."""
+        result = subprocess.run(
+            [self.command, *arguments, "--output", "json"],
+            env={**neutral_environment(), **self._environment()},
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+        try:
+            answer: dict[str, Any] = json.loads(result.stdout)
+        except ValueError:
+            answer = {}
+        return result.returncode, answer, result.stderr.strip()
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "GRAFANA_URL": str(self.urls.grafana),
+            "GRAFANA_USER": "admin",
+            "GRAFANA_PASSWORD": self.password,
+            "PROMETHEUS_INTERNAL_URL": self.urls.prometheus,
+            "LOKI_URL": self.urls.loki,
+            "TEMPO_INTERNAL_URL": self.urls.tempo,
+        }
+
+
+def command() -> str | None:
+    """The gwz-provision executable, None when there is none."""
+    named = os.environ.get(COMMAND)
+    return named if named and Path(named).exists() else shutil.which("gwz-provision")
+
+
+def hops(provision: Provision, case: Case) -> list[Hop]:
+    """What has to hold with a Grafana."""
+    return [
+        Hop("grafana", partial(_applied, provision)),
+        Hop("grafana_unchanged", partial(_unchanged, provision), ("grafana",)),
+        Hop(
+            "dashboard",
+            partial(_every_query, provision, case),
+            ("grafana_unchanged", "metrics", "logs", "exemplars", "service_graph"),
+            30.0,
+        ),
+    ]
+
+
+def _applied(provision: Provision) -> Finding:
+    code, answer, complaint = provision.run("apply")
+    return Finding(code == 0, complaint or f"applied: {answer.get('summary')}")
+
+
+def _unchanged(provision: Provision) -> Finding:
+    code, answer, complaint = provision.run("apply")
+    written = [action for action in answer.get("actions", []) if action["action"] != "unchanged"]
+    return Finding(code == 0 and not written, complaint or f"a second apply: {answer.get('summary')}")
+
+
+def _every_query(provision: Provision, case: Case) -> Finding:
+    """Every data source is healthy, every panel's query has data, and the total on the panel is the ledger's."""
+    code, answer, complaint = provision.run("doctor", "--var", f"app={case.service}")
+    broken = [f"{check['id']}: {check['cause']}" for check in answer.get("checks", []) if not check["ok"]]
+    queries = answer.get("queries", [])
+    total = _total(queries)
+    if total != len(case.ledger):
+        broken.append(f"the panel of all requests shows {total} instead of {len(case.ledger)}")
+    return Finding(
+        code == 0 and bool(queries) and not broken,
+        shorten(broken)
+        or complaint
+        or f"Grafana {answer['grafana']['version']}: {len(queries)} queries answered with data; all requests: {total:g}",
+        {"dashboard_queries": len(queries)},
+    )
+
+
+def _total(queries: list[dict[str, Any]]) -> float | None:
+    """What the panel of all requests shows."""
+    for query in queries:
+        if query["panel"] == 1 and query["values"]:
+            return sum(float(value["value"]) for value in query["values"])
+    return None

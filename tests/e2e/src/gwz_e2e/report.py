@@ -1,0 +1,176 @@
+"""The report of a run: report.json, report.html, junit.xml, and the same table in the terminal."""
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from xml.etree import ElementTree as ET
+
+from rich.console import Console
+from rich.table import Table
+
+from gwz_e2e.hops import Result
+from gwz_stack.errors import writing
+
+Verdict = Literal["proved", "failed", "incomplete"]
+SCHEMA = 1
+_SIGNS = {True: "[green]holds[/]", False: "[bold red]broken[/]", None: "[yellow]not reached[/]"}
+_VERDICTS = {"proved": "bold green", "failed": "bold red", "incomplete": "bold yellow"}
+
+
+@dataclass(frozen=True)
+class ServerUsed:
+    """A server that ran, its version beside the pinned one, and where it came from."""
+
+    name: str
+    version: str
+    pinned: str
+    source: str
+
+
+@dataclass(frozen=True)
+class NotProved:
+    """Something that this run says nothing about, and why."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
+class BreakResult:
+    """A sabotaged run: whether its report said what it must, and the hop that said it first."""
+
+    name: str
+    caught: bool
+    sentence: str
+    hops: tuple[Result, ...]
+
+
+@dataclass
+class Report:
+    """What a run found, collected while it goes on."""
+
+    required: tuple[str, ...] = ()
+    servers: list[ServerUsed] = field(default_factory=list)
+    hops: list[Result] = field(default_factory=list)
+    not_proved: list[NotProved] = field(default_factory=list)
+    breaks: list[BreakResult] = field(default_factory=list)
+    freshness_s: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, Any] = field(default_factory=dict)
+    differences: list[str] = field(default_factory=list)
+    """Settings in which the servers ran otherwise than shipped."""
+    fault: str = ""
+    """Why the run ended early."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """`failed` for anything broken, `incomplete` if something required has not been proved."""
+        if any(hop.ok is False for hop in self.hops) or not all(result.caught for result in self.breaks):
+            return "failed"
+        missing = {item.what for item in self.not_proved} & set(self.required)
+        if self.fault or missing or not self.hops or not all(hop.ok for hop in self.hops):
+            return "incomplete"
+        return "proved"
+
+    def as_json(self) -> dict[str, Any]:
+        """The report in the form of report.json."""
+        return {
+            "schema": SCHEMA,
+            "verdict": self.verdict,
+            "fault": self.fault or None,
+            "machine": {"system": platform.platform(), "python": platform.python_version(), "cpus": os.cpu_count()},
+            "servers": [vars(server) for server in self.servers],
+            "proved": [hop.id for hop in self.hops if hop.ok] + [f"break {b.name}" for b in self.breaks if b.caught],
+            "not_proved": [vars(item) for item in self.not_proved],
+            "hops": _hops(self.hops),
+            "breaks": [
+                {"name": b.name, "caught": b.caught, "sentence": b.sentence, "hops": _hops(b.hops)} for b in self.breaks
+            ],
+            "freshness_s": self.freshness_s,
+            "figures": self.figures,
+            "differences_from_shipped": self.differences,
+        }
+
+    def write(self, out: Path) -> None:
+        """Write report.json, report.html and junit.xml; StackError when the disk is full."""
+        with writing(out):
+            out.mkdir(parents=True, exist_ok=True)
+            (out / "report.json").write_text(json.dumps(self.as_json(), indent=2) + "\n", encoding="utf-8")
+            (out / "junit.xml").write_bytes(_junit(self))
+            (out / "report.html").write_text(_html(self), encoding="utf-8")
+
+    def print(self, console: Console) -> None:
+        """Print the servers, the hops, the breaks and the verdict."""
+        if self.servers:
+            console.print(_table("Servers", ("server", "version", "from"), _server_rows(self.servers)))
+        if self.hops:
+            rows = [(hop.id, _SIGNS[hop.ok], hop.sentence) for hop in self.hops]
+            console.print(_table("Hops", ("hop", "", "what was found"), rows))
+        if self.breaks:
+            rows = [
+                (b.name, "[green]caught[/]" if b.caught else "[bold red]missed[/]", b.sentence) for b in self.breaks
+            ]
+            console.print(_table("Breaks", ("break", "", "what the report said"), rows))
+        for name, value in {**_prefixed("fresh after s", self.freshness_s), **self.figures}.items():
+            console.print(f"  {name}: {value}", highlight=False)
+        if self.differences:
+            console.print(
+                f"  settings that differ from the shipped ones: {'; '.join(self.differences)}", highlight=False
+            )
+        for item in self.not_proved:
+            console.print(f"  [yellow]not proved[/] {item.what}: {item.why}", highlight=False)
+        if self.fault:
+            console.print(f"[bold red]{self.fault}[/]", highlight=False)
+        console.print(f"[{_VERDICTS[self.verdict]}]{self.verdict}[/]")
+
+
+def _hops(results: Iterable[Result]) -> list[dict[str, Any]]:
+    return [{"id": result.id, "ok": result.ok, "sentence": result.sentence} for result in results]
+
+
+def _server_rows(servers: Iterable[ServerUsed]) -> list[tuple[str, str, str]]:
+    return [(s.name, s.version + ("" if s.version == s.pinned else f" (pinned {s.pinned})"), s.source) for s in servers]
+
+
+def _prefixed(prefix: str, values: Mapping[str, float]) -> dict[str, float]:
+    return {f"{prefix}, {name}": value for name, value in values.items()}
+
+
+def _table(title: str, columns: Iterable[str], rows: Iterable[tuple[str, str, str]]) -> Table:
+    table = Table(*columns, title=title, title_justify="left", expand=True)
+    for name, sign, sentence in rows:
+        table.add_row(name, sign, sentence)
+    return table
+
+
+def _html(report: Report) -> str:
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        console = Console(record=True, width=160, file=nowhere)
+        report.print(console)
+        return console.export_html(inline_styles=True)
+
+
+def _junit(report: Report) -> bytes:
+    cases = [("hops", hop) for hop in report.hops]
+    cases += [(f"break.{b.name}", Result("caught", b.caught, b.sentence, 0.0)) for b in report.breaks]
+    if report.fault:
+        cases.append(("run", Result("ended early", ok=False, sentence=report.fault, decided_at=0.0)))
+    suite = ET.Element(
+        "testsuite",
+        name="e2e",
+        tests=str(len(cases) + len(report.not_proved)),
+        failures=str(sum(result.ok is False for _, result in cases)),
+        skipped=str(sum(result.ok is None for _, result in cases) + len(report.not_proved)),
+    )
+    for group, result in cases:
+        case = ET.SubElement(suite, "testcase", classname=group, name=result.id)
+        if result.ok is not True:
+            ET.SubElement(case, "skipped" if result.ok is None else "failure", message=result.sentence)
+    for item in report.not_proved:
+        ET.SubElement(
+            ET.SubElement(suite, "testcase", classname="not proved", name=item.what), "skipped", message=item.why
+        )
+    return bytes(ET.tostring(suite, encoding="utf-8", xml_declaration=True))

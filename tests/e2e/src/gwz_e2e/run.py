@@ -1,0 +1,256 @@
+"""`nox -s e2e`: stack up, application up, load, checks, report, stack down."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rich.console import Console
+
+from gwz_e2e import grafana
+from gwz_e2e import options as arguments
+from gwz_e2e.breaks import BREAKS
+from gwz_e2e.chain import SIGNALS, case_hops, sampler_hop, server_hops
+from gwz_e2e.hops import Hop, Result, descendants, first_broken, walk
+from gwz_e2e.options import BREAK_REQUESTS, Options
+from gwz_e2e.report import BreakResult, NotProved, Report, ServerUsed
+from gwz_e2e.scene import Scene, run_loads, wait_scraped
+from gwz_e2e.stage import Cast, Stage, find_all, output_folder, set_stage
+from gwz_stack import NativeStack, ServerDied, StackError, differences
+
+SERVICE = "gateway"
+_SAMPLED_SHARE = 0.25
+_SAMPLED_REQUESTS = 100
+_WAVE = 5
+"""Sabotaged applications that run at once: more would make each other slow on two cores."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run and report; 0 only if everything required was proved, 130 after Ctrl-C."""
+    options = arguments.parse([] if argv is None else argv, program="nox -s e2e --", out="build/e2e")
+    console = Console(stderr=True)
+    run = Run(options, console)
+    try:
+        with output_folder(options.out, tuple(BREAKS)):
+            try:
+                run.all()
+            except StackError as error:
+                run.ended_by(error)
+            except (KeyboardInterrupt, SystemExit):
+                run.report.fault = "Interrupted."
+                run.report.write(options.out)
+                console.print("interrupted; everything that ran has been stopped")
+                return 130
+            run.report.write(options.out)
+    except StackError as error:
+        run.report.fault = str(error)
+    run.report.print(Console())
+    console.print(f"report: {options.out}/report.html")
+    return 0 if run.report.verdict == "proved" else 1
+
+
+class Run:
+    """One run and its report."""
+
+    def __init__(self, options: Options, console: Console) -> None:
+        self.options = options
+        self.report = Report(required=options.require)
+        self._console = console
+        self._start = time.monotonic()
+
+    def all(self) -> None:
+        """Do everything that the options ask for."""
+        options = self.options
+        cast = find_all(self._tell) if options.mode == "native" else Cast()
+        self._note_servers(cast)
+        self.report.differences = differences()
+        with set_stage(options, cast, self._tell, e2e=True) as stage:
+            if not options.sabotage or options.every_break:
+                self._sound(stage)
+            for wave in _waves(options.sabotage):
+                self._sabotaged(stage, wave)
+            if isinstance(stage.stack, NativeStack):
+                self._note_memory(stage.stack)
+        self.report.figures["run_s"] = round(time.monotonic() - self._start, 1)
+
+    def ended_by(self, error: StackError) -> None:
+        """Note why the run ended early; a server that died is a broken hop."""
+        self.report.fault = str(error)
+        if isinstance(error, ServerDied):
+            hop = Result(error.server, ok=False, sentence=str(error), decided_at=time.time())
+            self.report.hops = [*(r for r in self.report.hops if r.id != error.server), hop]
+
+    def _sound(self, stage: Stage) -> None:
+        """The application as it is: every hop must hold."""
+        ports = stage.ports("main", "sampled")
+        main = Scene(stage.place, SERVICE, ports["main"])
+        sampled = Scene(
+            stage.place, f"{SERVICE}-sampled", ports["sampled"], name="sampled", sampled_share=_SAMPLED_SHARE
+        )
+        self._up(stage, [main, sampled])
+        options = self.options
+        began = time.monotonic()
+        run_loads(
+            [
+                (main, self._load(main, options.seed, options.requests)),
+                (sampled, self._load(sampled, options.seed + 1, _SAMPLED_REQUESTS)),
+            ],
+            watch=stage.watch,
+            tell=self._tell,
+        )
+        self.report.figures["load_s"] = round(time.monotonic() - began, 1)
+        self.report.figures["requests"] = len(main.case.ledger)
+        hops = [*server_hops(stage.place.engines), *case_hops(main.case), sampler_hop(sampled.case)]
+        hops += self._grafana_hops(stage, main)
+        self.report.hops = walk(hops, watch=stage.watch, tell=self._tell_result)
+        self._note_freshness(main)
+        self._note_figures()
+        for scene in (main, sampled):
+            scene.stop()
+
+    def _sabotaged(self, stage: Stage, names: Sequence[str]) -> None:
+        """Applications, or servers, with one fault each: the report must name the hop."""
+        numbers = {name: list(BREAKS).index(name) for name in names}
+        ports = stage.ports(*names)
+        scenes = [
+            Scene(stage.place, f"{SERVICE}-{name}", ports[name], name=name, sabotage=BREAKS[name]) for name in names
+        ]
+        self._tell(f"breaking {', '.join(names)}")
+        _break_servers(stage, scenes)
+        self._up(stage, scenes)
+        requests = min(self.options.requests, BREAK_REQUESTS)
+        run_loads(
+            [(s, self._load(s, self.options.seed + 100 + numbers[s.name], requests)) for s in scenes if s.plays],
+            watch=stage.watch,
+            tell=self._tell,
+        )
+        chains = {scene.name: [*server_hops(stage.place.engines), *case_hops(scene.case)] for scene in scenes}
+        together = [_prefixed(hop, name) for name, chain in chains.items() for hop in chain]
+        results = walk(together, watch=stage.watch)
+        for name, chain in chains.items():
+            own = [_unprefixed(result, name) for result in results if result.id.startswith(f"{name}/")]
+            self._judge(name, chain, own)
+        for scene in scenes:
+            scene.stop()
+        _mend_servers(stage, scenes)
+
+    def _judge(self, name: str, chain: Sequence[Hop], results: list[Result]) -> None:
+        if not self.options.every_break:
+            self.report.hops = results
+            return
+        self.report.breaks.append(judge(name, chain, results))
+        self._tell(f"{name}: {self.report.breaks[-1].sentence}")
+
+    def _up(self, stage: Stage, scenes: Sequence[Scene]) -> None:
+        """Start the applications and let Prometheus find them."""
+        stage.stack.set_targets([scene.target for scene in scenes])
+        probes = {name: probe for scene in scenes for name, probe in scene.launch().items()}
+        stage.supervisor.wait_ready(probes)
+        wait_scraped(scenes, stage.place.engines, stage.watch)
+        self._tell(f"{len(probes)} applications ready")
+
+    def _load(self, scene: Scene, seed: int, requests: int) -> list[str]:
+        # A CSV is for the main load; the others need arrivals that fit into their few seconds.
+        csv = self.options.csv if scene.case.service == SERVICE else None
+        return scene.load_command(seed=seed, requests=requests, speed=self.options.speed, csv=csv)
+
+    def _grafana_hops(self, stage: Stage, main: Scene) -> list[Hop]:
+        if not stage.place.urls.grafana:
+            return []
+        command = grafana.command()
+        if command is None:
+            self.report.not_proved.append(
+                NotProved("grafana", f"gwz-provision was not found; set {grafana.COMMAND} to its path")
+            )
+            return []
+        provision = grafana.Provision(command, stage.place.urls, stage.stack.grafana_password)
+        return grafana.hops(provision, main.case)
+
+    def _note_servers(self, cast: Cast) -> None:
+        self.report.servers = [
+            ServerUsed(found.server, found.version, found.pinned, found.source) for found in cast.servers.values()
+        ]
+        self.report.not_proved = [NotProved(server, str(error)) for server, error in cast.missing.items()]
+        if self.options.mode == "native":
+            self.report.not_proved.append(
+                NotProved("compose", "this run used native processes, no container was started")
+            )
+
+    def _note_freshness(self, main: Scene) -> None:
+        ended = main.case.summary["ended_at"]
+        by_id = {result.id: result for result in self.report.hops}
+        self.report.freshness_s = {
+            signal: round(by_id[hop].decided_at - ended, 2) for signal, hop in SIGNALS.items() if by_id[hop].ok
+        }
+
+    def _note_figures(self) -> None:
+        for result in self.report.hops:
+            self.report.figures.update(result.figures)
+
+    def _note_memory(self, stack: NativeStack) -> None:
+        resident = {server: number // 2**20 for server, number in stack.resident_bytes().items()}
+        self.report.figures["ready_s"] = {server: round(seconds, 2) for server, seconds in stack.ready_s.items()}
+        self.report.figures["resident_mib"] = resident
+        self.report.figures["resident_mib_together"] = sum(resident.values())
+
+    def _tell(self, line: str) -> None:
+        self._console.print(f"[{time.monotonic() - self._start:6.1f} s] {line}", highlight=False, markup=False)
+
+    def _tell_result(self, result: Result) -> None:
+        self._tell(
+            f"{result.id}: {({True: 'holds', False: 'BROKEN', None: 'not reached'})[result.ok]} - {result.sentence}"
+        )
+
+
+def judge(name: str, chain: Sequence[Hop], results: Sequence[Result]) -> BreakResult:
+    """Whether a sabotaged run's report is right: its hop broken, what needs it not reached, everything else true."""
+    hop = BREAKS[name].hop
+    behind = descendants(chain, hop)
+    wanted = {result.id: False if result.id == hop else None if result.id in behind else True for result in results}
+    wrong = [f"{r.id} is {r.ok} instead of {wanted[r.id]}: {r.sentence}" for r in results if r.ok is not wanted[r.id]]
+    broken = first_broken(results)
+    said = f"{broken.id}: {broken.sentence}" if broken else "no hop is broken"
+    return BreakResult(name, not wrong, "; ".join(wrong) or said, tuple(results))
+
+
+def _waves(names: Sequence[str]) -> list[list[str]]:
+    """Breaks of the applications in groups, then each break of a server for itself."""
+    beside = [name for name in names if not BREAKS[name].touches_servers]
+    waves = [beside[index : index + _WAVE] for index in range(0, len(beside), _WAVE)]
+    return waves + [[name] for name in names if BREAKS[name].touches_servers]
+
+
+def _break_servers(stage: Stage, scenes: Sequence[Scene]) -> None:
+    for scene in scenes:
+        sabotage = scene.sabotage
+        if sabotage and sabotage.touches_servers:
+            stack = _native(stage)
+            if sabotage.tempo:
+                prometheus = stage.place.urls.prometheus
+                stack.restart(
+                    "tempo", overrides={k: str(v).format(prometheus=prometheus) for k, v in sabotage.tempo.items()}
+                )
+            elif sabotage.stops:
+                stack.stop_server(sabotage.stops)
+
+
+def _mend_servers(stage: Stage, scenes: Sequence[Scene]) -> None:
+    for scene in scenes:
+        sabotage = scene.sabotage
+        if sabotage and sabotage.touches_servers:
+            _native(stage).restart("tempo" if sabotage.tempo else str(sabotage.stops))
+
+
+def _native(stage: Stage) -> NativeStack:
+    if not isinstance(stage.stack, NativeStack):
+        raise StackError(
+            "A server cannot be broken in containers.", cause="--break restarts it.", cure="Use --mode native."
+        )
+    return stage.stack
+
+
+def _prefixed(hop: Hop, name: str) -> Hop:
+    return replace(hop, id=f"{name}/{hop.id}", needs=tuple(f"{name}/{need}" for need in hop.needs))
+
+
+def _unprefixed(result: Result, name: str) -> Result:
+    return replace(result, id=result.id.removeprefix(f"{name}/"))

@@ -1,0 +1,206 @@
+"""A scene: one application under its own service name, its load, and the case that comes of it."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from gwz_e2e.breaks import Break
+from gwz_e2e.case import Case, Engines
+from gwz_stack import Supervisor, Urls
+from gwz_stack.errors import StackError
+
+ENVIRONMENT = "e2e"
+_TARGET_S = 20.0
+_POLL_S = 0.2
+_FOREIGN = ("OTEL_", "GWZ_", "LOKI_", "TEMPO_", "PROMETHEUS_", "RAILWAY_", "APP_ENV")
+_SPAN_DELAY_MS = "1000"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where scenes play: the servers, the simulated providers, the folder for what is written."""
+
+    supervisor: Supervisor
+    urls: Urls
+    engines: Engines
+    providers_url: str
+    out: Path
+
+
+class Scene:
+    """One application; it may be sabotaged, and others may run beside it on the same servers."""
+
+    def __init__(
+        self,
+        place: Place,
+        service: str,
+        port: int,
+        *,
+        name: str = "",
+        sabotage: Break | None = None,
+        sampled_share: float = 1.0,
+    ) -> None:
+        self.name = name
+        self.sabotage = sabotage
+        self._place = place
+        folder = place.out / name
+        self.case = Case(
+            service=service,
+            app_url=f"http://127.0.0.1:{port}",
+            ledger_file=folder / "ledger.jsonl",
+            summary_file=folder / "summary.json",
+            engines=place.engines,
+            sampled_share=sampled_share,
+        )
+        self._port = port
+
+    @property
+    def plays(self) -> bool:
+        """Whether there is an application to put under load."""
+        return not (self.sabotage and self.sabotage.stops == "app")
+
+    @property
+    def target(self) -> dict[str, object]:
+        """What Prometheus is told of the application."""
+        labels = dict(self.sabotage.target_labels) if self.sabotage else {}
+        return {"targets": [f"127.0.0.1:{self._port}"], "labels": labels}
+
+    def launch(self) -> Mapping[str, Callable[[], bool]]:
+        """Start the application and return its readiness probe; nothing for one that does not play."""
+        self.case.ledger_file.parent.mkdir(parents=True, exist_ok=True)
+        if not self.plays:
+            return {}
+        name = f"app {self.case.service}"
+        self._place.supervisor.launch(
+            name, self._command(), log=self._log("app"), env=self._environment(), cwd=self._place.out
+        )
+        return {name: lambda: httpx.get(f"{self.case.app_url}/health", timeout=2).is_success}
+
+    def stop(self) -> None:
+        """Stop the application, which sends what it still holds."""
+        self._place.supervisor.stop(f"app {self.case.service}")
+
+    def load_command(self, *, seed: int, requests: int, speed: float, csv: Path | None = None) -> list[str]:
+        """The command that puts the application under load."""
+        case = self.case
+        command = [sys.executable, "-m", "fastapi_app.load", "--url", case.app_url, "--ledger", str(case.ledger_file)]
+        command += ["--summary", str(case.summary_file), "--seed", str(seed), "--requests", str(requests)]
+        command += ["--speed", str(speed), *(["--csv", str(csv)] if csv else [])]
+        return command + (["--untraced"] if case.sampled_share < 1 else [])
+
+    def log_of_load(self) -> Path:
+        """Where the load writes how far it is."""
+        return self._log("load")
+
+    def forge(self) -> None:
+        """Take the last line out of the ledger, if that is the sabotage."""
+        if self.sabotage and self.sabotage.forges_ledger:
+            lines = self.case.ledger_file.read_text(encoding="utf-8").splitlines(keepends=True)
+            self.case.ledger_file.write_text("".join(lines[:-1]), encoding="utf-8")
+
+    def _command(self) -> list[str]:
+        if self.sabotage and self.sabotage.app_code:
+            return [sys.executable, "-m", "gwz_e2e.saboteur", self.name]
+        return [sys.executable, "-m", "fastapi_app"]
+
+    def _environment(self) -> dict[str, str]:
+        place, case = self._place, self.case
+        ours = {
+            "HOST": "127.0.0.1",
+            "PORT": str(self._port),
+            "PROVIDERS_URL": place.providers_url,
+            "REDIS_URL": place.urls.redis,
+            "DATABASE_URL": f"sqlite:///{place.out.resolve()}/data/{case.service}.db",
+            "OTEL_SERVICE_NAME": case.service,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": place.urls.otlp_http,
+            "OTEL_BSP_SCHEDULE_DELAY": _SPAN_DELAY_MS,
+            "GWZ_LOKI_URL": place.urls.loki,
+            "GWZ_ENVIRONMENT": ENVIRONMENT,
+        }
+        if case.sampled_share < 1:
+            ours["OTEL_TRACES_SAMPLER"] = "parentbased_traceidratio"
+            ours["OTEL_TRACES_SAMPLER_ARG"] = str(case.sampled_share)
+        return {**neutral_environment(), **ours, **(self.sabotage.app_env if self.sabotage else {})}
+
+    def _log(self, what: str) -> Path:
+        return self._place.out / "logs" / f"{what}{f'-{self.name}' if self.name else ''}.log"
+
+
+def neutral_environment() -> dict[str, str]:
+    """This process's environment without what would configure telemetry."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+
+
+def wait_scraped(scenes: Iterable[Scene], engines: Engines, watch: Callable[[], None]) -> None:
+    """Wait until Prometheus has asked each application once, in vain or not; a target that never shows is a hop's to report."""
+    wanted = {scene.case.app_url.removeprefix("http://") for scene in scenes}
+    deadline = time.monotonic() + _TARGET_S
+    while time.monotonic() < deadline:
+        watch()
+        with suppress(httpx.HTTPError):
+            asked = {t["labels"]["instance"] for t in engines.prometheus.targets() if t["health"] != "unknown"}
+            if wanted <= asked:
+                return
+        time.sleep(_POLL_S)
+
+
+def run_loads(
+    loads: Sequence[tuple[Scene, Sequence[str]]], *, watch: Callable[[], None], tell: Callable[[str], None]
+) -> None:
+    """Run every load at once to its end, telling the first one's progress; StackError for one that could not do its work."""
+    with _processes(loads) as processes:
+        told = ""
+        while any(process.poll() is None for process in processes):
+            watch()
+            if (line := _last_line(loads[0][0].log_of_load())) != told and "requests ended" in line:
+                tell(line)
+                told = line
+            time.sleep(_POLL_S)
+    for (scene, _), process in zip(loads, processes, strict=True):
+        if not scene.case.summary_file.exists() or process.returncode not in (0, 1):
+            words = _last_line(scene.log_of_load())
+            raise StackError(
+                f"The load of {scene.case.service} ended with exit code {process.returncode}.",
+                cause=f"It said: {words or 'nothing'}.",
+                cure=f"Correct that, or read {scene.log_of_load()}.",
+            )
+        scene.forge()
+
+
+@contextmanager
+def _processes(loads: Sequence[tuple[Scene, Sequence[str]]]) -> Iterator[list["subprocess.Popen[bytes]"]]:
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        for scene, command in loads:
+            log = scene.log_of_load()
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("wb") as output:
+                processes.append(
+                    subprocess.Popen(
+                        command,
+                        stdin=subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=subprocess.STDOUT,
+                        env=neutral_environment(),
+                        start_new_session=True,
+                    )
+                )
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def _last_line(log: Path) -> str:
+    with suppress(OSError):
+        lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+        return next((line for line in reversed(lines) if not line.startswith("{")), "")
+    return ""

@@ -1,0 +1,147 @@
+"""Sets the stage: servers found and started, the simulated providers beside them, an output folder of its own."""
+
+import fcntl
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from gwz_e2e.case import Engines
+from gwz_e2e.engines import Loki, Prometheus, Tempo
+from gwz_e2e.options import Options
+from gwz_e2e.scene import Place, neutral_environment
+from gwz_stack import SERVERS, ComposeStack, Found, NativeStack, ServerUnavailable, Supervisor, find
+from gwz_stack.errors import StackError, VersionRefused, writing
+from gwz_stack.ports import Reservation
+
+Tell = Callable[[str], None]
+
+_OURS = ("report.json", "report.html", "junit.xml", "ledger.jsonl", "summary.json", "urls.json")
+_FOLDERS = ("config", "data", "logs", "tmp")
+_PROVIDERS = "providers"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A running stack with what the scenes need beside it."""
+
+    place: Place
+    stack: NativeStack | ComposeStack
+    supervisor: Supervisor
+    servers: dict[str, Found]
+
+    def watch(self) -> None:
+        """Raise ServerDied when any process ended unasked."""
+        self.supervisor.check()
+
+    def ports(self, *names: str) -> dict[str, int]:
+        """Free ports for applications; held until the process ends."""
+        return Reservation.of(names, given={}).ports
+
+
+@dataclass
+class Cast:
+    """The servers that were found, and why others were not."""
+
+    servers: dict[str, Found] = field(default_factory=dict)
+    missing: dict[str, StackError] = field(default_factory=dict)
+
+
+def find_all(tell: Tell) -> Cast:
+    """Look for every server; Grafana's plugin only where there is a Grafana."""
+    cast = Cast()
+    for server in (*SERVERS, "infinity"):
+        if server == "infinity" and "grafana" not in cast.servers:
+            continue
+        try:
+            cast.servers[server] = found = find(server, progress=tell)
+            tell(f"{found} from {found.source}")
+        except (ServerUnavailable, VersionRefused) as error:
+            cast.missing[server] = error
+            tell(f"{server} is missing")
+    return cast
+
+
+@contextmanager
+def set_stage(options: Options, cast: Cast, tell: Tell, *, e2e: bool) -> Iterator[Stage]:
+    """Start the servers and the providers; whatever happens, nothing of it runs afterwards."""
+    with Supervisor() as supervisor:
+        stack = _stack(options, cast, supervisor, e2e=e2e)
+        try:
+            stack.start()
+            if isinstance(stack, NativeStack):
+                tell(f"stack ready in {max(stack.ready_s.values()):.1f} s")
+            port = Reservation.of([_PROVIDERS], given={}).ports[_PROVIDERS]
+            engines = Engines(
+                Prometheus(stack.urls.prometheus), Loki(stack.urls.loki), Tempo(stack.urls.tempo), stack.urls.redis
+            )
+            place = Place(supervisor, stack.urls, engines, f"http://127.0.0.1:{port}", options.out)
+            _start_providers(place, port)
+            yield Stage(place, stack, supervisor, cast.servers)
+        finally:
+            if isinstance(stack, ComposeStack):
+                stack.stop()
+
+
+def _stack(options: Options, cast: Cast, supervisor: Supervisor, *, e2e: bool) -> NativeStack | ComposeStack:
+    if options.mode == "compose":
+        return ComposeStack(options.out, e2e=e2e)
+    for server in SERVERS:
+        if server != "grafana" and server in cast.missing:
+            raise cast.missing[server]
+    return NativeStack(options.out, servers=cast.servers, supervisor=supervisor, e2e=e2e)
+
+
+def _start_providers(place: Place, port: int) -> None:
+    place.supervisor.start(
+        _PROVIDERS,
+        [sys.executable, "-m", "fastapi_app.providers"],
+        log=place.out / "logs" / "providers.log",
+        ready=lambda: httpx.get(f"{place.providers_url}/health", timeout=2).is_success,
+        env={
+            **neutral_environment(),
+            "HOST": "127.0.0.1",
+            "PORT": str(port),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": place.urls.otlp_http,
+        },
+        cwd=place.out,
+    )
+
+
+@contextmanager
+def output_folder(out: Path, scenes: tuple[str, ...] = ()) -> Iterator[None]:
+    """Make `out` this run's alone, without what an earlier run left there; the servers' data go when it ends.
+
+    StackError when another run writes there or the folder holds something else.
+    """
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        lock = os.open(out / ".lock", os.O_CREAT | os.O_RDWR)
+    try:
+        _lock(lock, out)
+        for name in (*_FOLDERS, *scenes):
+            shutil.rmtree(out / name, ignore_errors=True)
+        for name in _OURS:
+            (out / name).unlink(missing_ok=True)
+        with writing(out):
+            for name in ("data", "logs"):
+                (out / name).mkdir()
+        yield
+    finally:
+        for name in ("data", "tmp"):
+            shutil.rmtree(out / name, ignore_errors=True)
+        os.close(lock)
+
+
+def _lock(lock: int, out: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise StackError(
+            f"{out} is in use.", cause="Another run writes there.", cure="Wait for it, or give --out another folder."
+        ) from error
