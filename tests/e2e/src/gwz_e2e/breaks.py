@@ -29,13 +29,15 @@ _NOWHERE = "http://127.0.0.1:9"
 
 BREAKS: Mapping[str, Break] = {
     "app-down": Break("app", "the application is not started", stops="app"),
-    "scrape-path": Break("scrape", "Prometheus asks for /metricz", target_labels={"__metrics_path__": "/metricz"}),
+    "scrape-path": Break(
+        "scrape", "Prometheus asks /health for metrics", target_labels={"__metrics_path__": "/health"}
+    ),
     "metric-renamed": Break("exposition", "fastapi_requests_total is emitted under another name", app_code=True),
     "loki-url": Break("logs", "GWZ_LOKI_URL names a port where nothing listens", app_env={"GWZ_LOKI_URL": _NOWHERE}),
     "log-dropped": Break("logs", "one request line in twenty is never queued", app_code=True),
     "log-doubled": Break("logs", "one request line in twenty is queued twice", app_code=True),
     "otlp-port": Break(
-        "traces",
+        "spans",
         "OTEL_EXPORTER_OTLP_ENDPOINT names a port where nothing listens",
         app_env={"OTEL_EXPORTER_OTLP_ENDPOINT": _NOWHERE},
     ),

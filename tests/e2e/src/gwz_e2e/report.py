@@ -10,6 +10,7 @@ from typing import Any, Literal
 from xml.etree import ElementTree as ET
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from gwz_e2e.hops import Result
@@ -115,15 +116,15 @@ class Report:
             ]
             console.print(_table("Breaks", ("break", "", "what the report said"), rows))
         for name, value in {**_prefixed("fresh after s", self.freshness_s), **self.figures}.items():
-            console.print(f"  {name}: {value}", highlight=False)
+            console.print(f"  {name}: {value}", highlight=False, markup=False)
         if self.differences:
             console.print(
                 f"  settings that differ from the shipped ones: {'; '.join(self.differences)}", highlight=False
             )
         for item in self.not_proved:
-            console.print(f"  [yellow]not proved[/] {item.what}: {item.why}", highlight=False)
+            console.print(f"  [yellow]not proved[/] {item.what}: {escape(item.why)}", highlight=False)
         if self.fault:
-            console.print(f"[bold red]{self.fault}[/]", highlight=False)
+            console.print(f"[bold red]{escape(self.fault)}[/]", highlight=False)
         console.print(f"[{_VERDICTS[self.verdict]}]{self.verdict}[/]")
 
 
@@ -142,7 +143,7 @@ def _prefixed(prefix: str, values: Mapping[str, float]) -> dict[str, float]:
 def _table(title: str, columns: Iterable[str], rows: Iterable[tuple[str, str, str]]) -> Table:
     table = Table(*columns, title=title, title_justify="left", expand=True)
     for name, sign, sentence in rows:
-        table.add_row(name, sign, sentence)
+        table.add_row(escape(name), sign, escape(sentence))
     return table
 
 

@@ -20,6 +20,8 @@ from gwz_stack import NativeStack, ServerDied, StackError, differences
 SERVICE = "gateway"
 _SAMPLED_SHARE = 0.25
 _SAMPLED_REQUESTS = 100
+_SABOTAGED_S = 45.0
+"""Patience with what a sabotage may have broken for good."""
 _WAVE = 5
 """Sabotaged applications that run at once: more would make each other slow on two cores."""
 
@@ -123,7 +125,10 @@ class Run:
             watch=stage.watch,
             tell=self._tell,
         )
-        chains = {scene.name: [*server_hops(stage.place.engines), *case_hops(scene.case)] for scene in scenes}
+        chains = {
+            scene.name: [*server_hops(stage.place.engines), *case_hops(scene.case, derived_s=_SABOTAGED_S)]
+            for scene in scenes
+        }
         together = [_prefixed(hop, name) for name, chain in chains.items() for hop in chain]
         results = walk(together, watch=stage.watch)
         for name, chain in chains.items():

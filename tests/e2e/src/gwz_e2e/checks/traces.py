@@ -10,12 +10,22 @@ from gwz_e2e.engines import Span
 from gwz_e2e.hops import Finding
 from gwz_instrument.semconv import http, logs, spans
 
+_NEWEST = 20
 _SERVER, _CLIENT = "SPAN_KIND_SERVER", "SPAN_KIND_CLIENT"
+
+
+def newest_arrived(case: Case) -> Finding:
+    """The traces of the last requests are in Tempo: spans leave the application and arrive."""
+    return _arrived(case, list(case.by_trace)[-_NEWEST:])
 
 
 def all_arrived(case: Case) -> Finding:
     """Every trace of the ledger is in Tempo with a server span of the application."""
-    found = case.traces.fetch(case.by_trace)
+    return _arrived(case, list(case.by_trace))
+
+
+def _arrived(case: Case, trace_ids: list[str]) -> Finding:
+    found = case.traces.fetch(trace_ids)
     missing = [trace_id for trace_id, trace in found.items() if not _of(trace, case.service, _SERVER)]
     return Finding(
         not missing and bool(found),

@@ -1,0 +1,68 @@
+import io
+import json
+from xml.etree import ElementTree as ET
+
+import pytest
+from rich.console import Console
+
+from gwz_e2e.hops import Result
+from gwz_e2e.report import BreakResult, NotProved, Report, ServerUsed
+
+
+def hop(name, ok):
+    return Result(name, ok, f"{name} was looked at", 0.0)
+
+
+def report(*hops, **more):
+    return Report(required=("tempo",), hops=[hop(name, ok) for name, ok in hops], **more)
+
+
+@pytest.mark.parametrize(
+    ("made", "verdict"),
+    [
+        (report(("a", True)), "proved"),
+        (report(("a", True), ("b", False)), "failed"),
+        (report(("a", True), ("b", None)), "incomplete"),
+        (report(), "incomplete"),
+        (report(("a", True), fault="Interrupted."), "incomplete"),
+        (report(("a", False), fault="tempo died"), "failed"),
+        (report(("a", True), not_proved=[NotProved("grafana", "not there")]), "proved"),
+        (report(("a", True), not_proved=[NotProved("tempo", "not there")]), "incomplete"),
+        (report(("a", True), breaks=[BreakResult("x", True, "", ())]), "proved"),
+        (report(("a", True), breaks=[BreakResult("x", False, "", ())]), "failed"),
+    ],
+)
+def test_the_verdict_is_proved_only_if_all_that_was_required_was(made, verdict):
+    assert made.verdict == verdict
+
+
+def test_the_report_is_written_as_json_junit_and_html(tmp_path):
+    made = report(
+        ("a", True), ("b", False), ("c", None),
+        servers=[ServerUsed("tempo", "2.8.0-pre", "2.7.1", "PATH")],
+        not_proved=[NotProved("grafana", "no binary")],
+        breaks=[BreakResult("loki-url", True, "logs: 0 lines", (hop("logs", False),))],
+        freshness_s={"logs": 0.5},
+    )  # fmt: skip
+    made.write(tmp_path)
+    data = json.loads((tmp_path / "report.json").read_text())
+    assert data["schema"] == 1
+    assert data["verdict"] == "failed"
+    assert data["servers"] == [{"name": "tempo", "version": "2.8.0-pre", "pinned": "2.7.1", "source": "PATH"}]
+    assert data["proved"] == ["a", "break loki-url"]
+    assert data["not_proved"] == [{"what": "grafana", "why": "no binary"}]
+    assert data["hops"][1] == {"id": "b", "ok": False, "sentence": "b was looked at"}
+    assert data["hops"][2]["ok"] is None
+    assert data["freshness_s"] == {"logs": 0.5}
+    suite = ET.fromstring((tmp_path / "junit.xml").read_text())  # noqa: S314  # our own
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("5", "1", "2")
+    html = (tmp_path / "report.html").read_text()
+    assert "b was looked at" in html
+    assert "2.8.0-pre (pinned 2.7.1)" in html
+
+
+def test_words_of_a_server_are_not_taken_for_markup():
+    made = report(("a", False), fault="said [/bold] and [nonsense")
+    said = io.StringIO()
+    made.print(Console(file=said, width=80))
+    assert "said [/bold] and [nonsense" in said.getvalue()
