@@ -191,9 +191,16 @@ with Supervisor() as supervisor:
 """
 
 
+def heed_ctrl_c() -> None:
+    """A shell's background jobs, this suite among them, may have been told to ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_nothing_is_left_of_a_program_that_a_signal_ends(tmp_path: Path, number: signal.Signals) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], stderr=subprocess.DEVNULL)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path)], stderr=subprocess.DEVNULL, preexec_fn=heed_ctrl_c
+    )
     child, grandchild = number_in(tmp_path / "child"), number_in(tmp_path / "grandchild")
     parent.send_signal(number)
     assert parent.wait(10) == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: -2, signal.SIGHUP: 129}[number]

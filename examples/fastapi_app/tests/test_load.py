@@ -169,10 +169,17 @@ def test_full_disk_is_one_sentence_and_exit_1(wrong_app: str, capsys: pytest.Cap
     assert "Traceback" not in error
 
 
+def heed_ctrl_c() -> None:
+    """A shell's background jobs, this suite among them, may have been told to ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_ends_quickly_and_leaves_a_valid_ledger(wrong_app: str, files: tuple[Path, Path]) -> None:
     path, _ = files
     command = [sys.executable, "-m", "fastapi_app.load", "--url", wrong_app, "--ledger", str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as load:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c
+    ) as load:
         while not path.exists() or path.stat().st_size == 0:
             assert load.poll() is None
             time.sleep(0.02)
