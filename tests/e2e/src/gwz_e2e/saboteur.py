@@ -60,7 +60,7 @@ def forget_exemplars() -> None:
 
     def nothing(span: trace.Span | None) -> dict[str, str] | None:
         del span
-        return None  # noqa: RET501  # the type it stands for may return more
+        return None  # the type it stands for may return more
 
     http._exemplar = nothing
 
