@@ -38,7 +38,7 @@ def test_a_refused_login_ends_the_checks(small_bundle: Bundle, grafana_access: A
     with Grafana(Access(grafana_access.url, ("admin", "wrong"))) as grafana:
         report = examine(small_bundle, grafana, ask())
     assert [(check.id, check.ok) for check in report.checks] == [("grafana", True), ("login", False)]
-    assert report.exit_code == 7
+    assert report.exit_code == 3
     assert report.version
 
 

@@ -26,7 +26,7 @@ def test_nothing_broken_is_zero() -> None:
     ("name", "error", "code"),
     [
         ("grafana", Unreachable("down", "start it"), 6),
-        ("login", NotAllowed("no", "look"), 7),
+        ("login", NotAllowed("no", "look"), 3),
         ("query:d/1/A", NoData("none", "emit"), 8),
     ],
 )

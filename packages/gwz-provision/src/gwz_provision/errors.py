@@ -40,7 +40,7 @@ class Unreachable(ProvisionError):
 class NotAllowed(ProvisionError):
     """Grafana refused the credentials."""
 
-    exit_code = 7
+    exit_code = 3
 
 
 class Forbidden(NotAllowed):
