@@ -4,6 +4,7 @@ import os
 import sys
 
 import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
 
 from fastapi_app.app import create_app
 from fastapi_app.settings import KEEP_ALIVE_S, Settings
@@ -13,10 +14,13 @@ def main() -> None:
     """Serve until SIGINT or SIGTERM; open requests get five seconds to finish."""
     try:
         settings = Settings.from_environment(os.environ)
+        app = create_app(settings)
     except ValueError as error:
         sys.exit(f"fastapi_app: {error}")
+    except SQLAlchemyError as error:
+        sys.exit(f"fastapi_app: the database cannot be opened ({str(error).splitlines()[0]}); correct DATABASE_URL")
     uvicorn.run(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
         access_log=False,
