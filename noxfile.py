@@ -40,14 +40,14 @@ def tests(session: nox.Session) -> None:
 def e2e(session: nox.Session) -> None:
     """Bring up the stack, run the example under load and prove every hop; --help after -- lists the options."""
     _install(session, "tests")
-    session.run("python", "-m", "gwz_e2e", "run", *session.posargs, env=_provision(session))
+    _run_e2e(session, "run")
 
 
 @nox.session
 def stack(session: nox.Session) -> None:
     """Keep stack, example and load running for a person, and print where they are."""
     _install(session, "tests")
-    session.run("python", "-m", "gwz_e2e", "stack", *session.posargs, env=_provision(session))
+    _run_e2e(session, "stack")
 
 
 @nox.session
@@ -96,9 +96,14 @@ def _install(session: nox.Session, name: str) -> None:
     session.install("--no-deps", "--no-build-isolation", *editable)
 
 
-def _provision(session: nox.Session) -> dict[str, str]:
-    """Where the end-to-end run finds gwz-provision."""
-    return {"GWZ_PROVISION": str(_provision_environment(session) / "gwz-provision")}
+def _run_e2e(session: nox.Session, command: str) -> None:
+    """Run a command of the end-to-end package; after Ctrl-C it has the time to stop its servers and write its report."""
+    session.run(
+        *("python", "-m", "gwz_e2e", command, *session.posargs),
+        env={"GWZ_PROVISION": str(_provision_environment(session) / "gwz-provision")},
+        interrupt_timeout=40,
+        terminate_timeout=20,
+    )
 
 
 def _provision_environment(session: nox.Session) -> Path:

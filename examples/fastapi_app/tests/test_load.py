@@ -161,8 +161,8 @@ def test_senseless_argument_is_exit_2(
     assert f"argument {wrong[0]}" in capsys.readouterr().err
 
 
-def test_full_disk_is_one_sentence_and_exit_1(wrong_app: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--url", wrong_app, "--ledger", "/dev/full", "--requests", "5"]) == 1
+def test_full_disk_is_one_sentence_and_exit_3(wrong_app: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--url", wrong_app, "--ledger", "/dev/full", "--requests", "5"]) == 3
 
     error = capsys.readouterr().err
     assert "/dev/full cannot be written ([Errno 28] No space left on device); free space" in error

@@ -28,9 +28,9 @@ class Cache:
     def from_environment(cls) -> Cache:
         """Return the cache at GWZ_CACHE, else in XDG_CACHE_HOME, else in ~/.cache."""
         if chosen := os.environ.get("GWZ_CACHE"):
-            return cls(Path(chosen))
+            return cls(Path(chosen).expanduser().absolute())
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        return cls(Path(base) / "gatewayz-observability")
+        return cls(Path(base).absolute() / "gatewayz-observability")
 
     @contextmanager
     def locked(self, key: str) -> Iterator[None]:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+_KILLED = (
+    "Somebody killed it, or the kernel did for want of memory (`dmesg` would tell).",
+    "Free some memory if it was the kernel, then run it again.",
+)
 _DISK_FULL_CURE = "Free some space (`df -h` shows where), then run it again."
 
 
@@ -67,7 +72,7 @@ class ServerDied(StackError):
 
     def __init__(self, server: str, *, exit_code: int, log: Path, log_tail: str) -> None:
         ended = f"was killed by signal {-exit_code}" if exit_code < 0 else f"ended with exit code {exit_code}"
-        cause, cure = _explain(log_tail, log)
+        cause, cure = _KILLED if exit_code == -signal.SIGKILL else _explain(log_tail, log)
         super().__init__(f"{server} {ended}.", cause=cause, cure=cure)
         self.server = server
         self.exit_code = exit_code

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from gwz_stack import archive, gobuild, package
 from gwz_stack.cache import Cache
-from gwz_stack.errors import ServerUnavailable, VersionRefused
+from gwz_stack.errors import ChecksumMismatch, ServerUnavailable, StackError, VersionRefused
 from gwz_stack.miss import Miss
 from gwz_stack.versions import pin
 
@@ -51,13 +51,17 @@ def find(server: str, *, progress: Callable[[str], None] = lambda _line: None) -
     wanted = pin(server)
     variable = _variable(server)
     if chosen := os.environ.get(variable):
-        return _chosen(wanted, Path(chosen), variable)
+        return _chosen(wanted, Path(chosen).expanduser().absolute(), variable)
     reasons: list[str] = []
     for source, look in _sources(wanted, Cache.from_environment(), progress):
         try:
             return _accepted(wanted, look(), source)
         except Miss as miss:
             reasons.append(f"{source}: {miss}")
+        except ChecksumMismatch:
+            raise
+        except StackError as error:  # a cache that cannot be written, for one: another source may do without it
+            reasons.append(f"{source}: {error}")
     raise ServerUnavailable(server, reason=f"Tried {'; '.join(reasons)}.", cure=_cure(wanted, variable))
 
 
@@ -103,7 +107,7 @@ def _sources(wanted: Pin, cache: Cache, progress: Callable[[str], None]) -> Iter
 def _on_path(wanted: Pin) -> Path:
     for binary in wanted.binaries:
         if path := shutil.which(binary):
-            return Path(path)
+            return Path(path).absolute()
     raise Miss(f"no {' or '.join(wanted.binaries)}")
 
 

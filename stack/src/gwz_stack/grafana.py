@@ -18,7 +18,7 @@ def homepath(grafana: Found) -> Path:
     """Return GWZ_GRAFANA_HOME, else the folder that the binary was unpacked in, else the distribution's."""
     chosen = os.environ.get("GWZ_GRAFANA_HOME")
     binary = grafana.path.resolve()
-    candidates = [Path(chosen)] if chosen else [*binary.parents[:3], Path("/usr/share/grafana")]
+    candidates = [Path(chosen).expanduser().absolute()] if chosen else [*binary.parents[:3], Path("/usr/share/grafana")]
     for folder in candidates:
         if (folder / _DEFAULTS).exists():
             return folder

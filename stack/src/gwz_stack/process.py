@@ -41,6 +41,7 @@ class Process:
     log: Path
     started: float
     grace_s: float
+    may_end: bool
 
     @property
     def pid(self) -> int:
@@ -82,7 +83,8 @@ class Supervisor:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGHUP):
-                self._handlers[number] = signal.signal(number, _leave)
+                if signal.getsignal(number) is not signal.SIG_IGN:  # nohup has asked for that
+                    self._handlers[number] = signal.signal(number, _leave)
         self._guard = subprocess.Popen(
             [sys.executable, "-I", "-S", str(_GUARD)],
             stdin=subprocess.PIPE,
@@ -111,10 +113,12 @@ class Supervisor:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         grace_s: float | None = None,
+        may_end: bool = False,
     ) -> Process:
         """Start a process without waiting for it; its output is appended to `log`. Raises StackError if it cannot run.
 
-        `grace_s` is how long its end may take before SIGKILL, the supervisor's by default.
+        `grace_s` is how long its end may take before SIGKILL, the supervisor's by default. One that `may_end` by itself
+        is no concern of check(): whoever started it looks at its exit code.
         """
         if name in self._processes:
             raise ValueError(f"{name} runs already; stop it first")
@@ -123,7 +127,8 @@ class Supervisor:
             output = log.open("ab")
         with output:
             popen = _popen(name, argv, env, cwd, output)
-        process = Process(name, popen, log, time.monotonic(), self._grace_s if grace_s is None else grace_s)
+        grace_s = self._grace_s if grace_s is None else grace_s
+        process = Process(name, popen, log, time.monotonic(), grace_s, may_end)
         self._processes[name] = process
         self._tell_guard(f"+{process.pid}")
         process.go()
@@ -167,7 +172,7 @@ class Supervisor:
     def check(self) -> None:
         """Raise ServerDied for the first process that ended although nobody stopped it."""
         for process in self._processes.values():
-            if (code := process.popen.poll()) is not None:
+            if not process.may_end and (code := process.popen.poll()) is not None:
                 self._end([process])
                 raise ServerDied(process.name, exit_code=code, log=process.log, log_tail=process.log_tail())
 
@@ -196,6 +201,11 @@ class Supervisor:
         """Return the resident memory of a process and its descendants; 0 when it does not run."""
         process = self._processes.get(name)
         return process.resident_bytes if process else 0
+
+    @property
+    def names(self) -> list[str]:
+        """What runs, in the order in which it was started."""
+        return list(self._processes)
 
     def __getitem__(self, name: str) -> Process:
         return self._processes[name]

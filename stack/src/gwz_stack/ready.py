@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gwz_stack.process import Ready
     from gwz_stack.urls import Urls
 
-_TIMEOUT_S = 2.0
+_TIMEOUT_S = 2.0  # and no proxy: whatever the environment says of one, it is not for loopback
 
 
 def probes(urls: Urls, *, grafana_password: str) -> dict[str, Ready]:
@@ -32,19 +32,24 @@ def probes(urls: Urls, *, grafana_password: str) -> dict[str, Ready]:
 
 def _answer(*urls: str) -> bool:
     for url in urls:
-        httpx.get(url, timeout=_TIMEOUT_S).raise_for_status()
+        httpx.get(url, timeout=_TIMEOUT_S, trust_env=False).raise_for_status()
     return True
 
 
 def _says(url: str, text: str) -> bool:
-    return text in httpx.get(url, timeout=_TIMEOUT_S).raise_for_status().text
+    return text in httpx.get(url, timeout=_TIMEOUT_S, trust_env=False).raise_for_status().text
 
 
 def _grafana(url: str, password: str) -> bool:
-    healthy = httpx.get(f"{url}/api/health", timeout=_TIMEOUT_S).raise_for_status().json()["database"] == "ok"
+    healthy = (
+        httpx.get(f"{url}/api/health", timeout=_TIMEOUT_S, trust_env=False).raise_for_status().json()["database"]
+        == "ok"
+    )
     return (
         healthy
-        and httpx.get(f"{url}/api/org", auth=("admin", password), timeout=_TIMEOUT_S).raise_for_status().is_success
+        and httpx.get(f"{url}/api/org", auth=("admin", password), timeout=_TIMEOUT_S, trust_env=False)
+        .raise_for_status()
+        .is_success
     )
 
 

@@ -32,6 +32,10 @@ def test_all_breaks_come_after_a_sound_run_and_one_alone():
         (["--csv", "/nowhere.csv"], "--csv /nowhere.csv: there is no such file"),
         (["--require", "tempo,mimir"], "mimir: there is no such server"),
         (["--mode", "docker"], "docker"),
+        (["--requests", "many"], "many requests are none"),
+        (["--speed", "fast"], "fast is no speed"),
+        (["--seed", "9" * 30], "is no seed; give a whole number of up to 18 digits"),
+        (["--out", ""], "name a folder"),
     ],
 )
 def test_a_wrong_argument_is_named_with_exit_code_2(arguments, words, capsys):

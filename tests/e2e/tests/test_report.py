@@ -66,3 +66,8 @@ def test_words_of_a_server_are_not_taken_for_markup():
     said = io.StringIO()
     made.print(Console(file=said, width=80))
     assert "said [/bold] and [nonsense" in said.getvalue()
+
+
+def test_control_characters_in_a_servers_last_words_leave_the_junit_file_well_formed(tmp_path):
+    report(("a", False), fault="said \x1b[31m and \x00").write(tmp_path)
+    ET.fromstring((tmp_path / "junit.xml").read_text())  # noqa: S314  # our own

@@ -23,6 +23,7 @@ def main() -> None:
         app,
         host=settings.host,
         port=settings.port,
+        workers=1,  # whatever WEB_CONCURRENCY says: metrics of several workers would need a shared store
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=5,

@@ -1,12 +1,31 @@
 """`python -m gwz_e2e run|stack [OPTIONS]`: what `nox -s e2e` and `nox -s stack` call."""
 
+import signal
 import sys
+from types import FrameType
 
-from gwz_e2e import run, stay
 
-COMMANDS = {"run": run.main, "stack": stay.main}
+def main(arguments: list[str]) -> int:
+    """Run one command and return its exit code; a signal that would end the process leaves it in order instead."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _leave)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that knows no arrows shows "?"
+    try:
+        from gwz_e2e import run, stay  # noqa: PLC0415  # half a second, in which Ctrl-C may come
+    except KeyboardInterrupt:
+        return 130
+    commands = {"run": run.main, "stack": stay.main}
+    if not arguments or arguments[0] not in commands:
+        sys.stderr.write(f"usage: python -m gwz_e2e {{{','.join(commands)}}} [OPTIONS]\n")
+        return 2
+    return commands[arguments[0]](arguments[1:])
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
-        sys.exit(f"usage: python -m gwz_e2e {{{','.join(COMMANDS)}}} [OPTIONS]")
-    sys.exit(COMMANDS[sys.argv[1]](sys.argv[2:]))
+    sys.exit(main(sys.argv[1:]))

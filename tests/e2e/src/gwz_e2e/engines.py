@@ -57,7 +57,7 @@ class Prometheus:
     """Prometheus by its HTTP API; a query that it refuses raises httpx.HTTPStatusError."""
 
     def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT_S)
+        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT_S, trust_env=False)
 
     def query(self, expression: str) -> list[Sample]:
         """Evaluate an expression now."""
@@ -96,7 +96,7 @@ class Loki:
     """Loki by its HTTP API."""
 
     def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT_S)
+        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT_S, trust_env=False)
 
     def lines(self, query: str, start: float, end: float) -> list[Line]:
         """Every line of a log query, oldest first, however many pages it takes."""
@@ -138,7 +138,7 @@ class Tempo:
     """Tempo by its HTTP API."""
 
     def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT_S)
+        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT_S, trust_env=False)
 
     def trace(self, trace_id: str) -> list[Span]:
         """The spans of a trace; none when it is not there."""

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ from gwz_stack.errors import writing
 Verdict = Literal["proved", "failed", "incomplete"]
 SCHEMA = 1
 _SIGNS = {True: "[green]holds[/]", False: "[bold red]broken[/]", None: "[yellow]not reached[/]"}
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that no XML may hold, and that a server's last words may."""
 _VERDICTS = {"proved": "bold green", "failed": "bold red", "incomplete": "bold yellow"}
 
 
@@ -99,9 +102,9 @@ class Report:
         """Write report.json, report.html and junit.xml; StackError when the disk is full."""
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
-            (out / "report.json").write_text(json.dumps(self.as_json(), indent=2) + "\n", encoding="utf-8")
-            (out / "junit.xml").write_bytes(_junit(self))
-            (out / "report.html").write_text(_html(self), encoding="utf-8")
+            _replace(out / "report.json", json.dumps(self.as_json(), indent=2) + "\n")
+            _replace(out / "junit.xml", _junit(self))
+            _replace(out / "report.html", _html(self))
 
     def print(self, console: Console) -> None:
         """Print the servers, the hops, the breaks and the verdict."""
@@ -126,6 +129,13 @@ class Report:
         if self.fault:
             console.print(f"[bold red]{escape(self.fault)}[/]", highlight=False)
         console.print(f"[{_VERDICTS[self.verdict]}]{self.verdict}[/]")
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    draft = path.with_suffix(".draft")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
 
 
 def _hops(results: Iterable[Result]) -> list[dict[str, Any]]:
@@ -154,7 +164,7 @@ def _html(report: Report) -> str:
         return console.export_html(inline_styles=True)
 
 
-def _junit(report: Report) -> bytes:
+def _junit(report: Report) -> str:
     cases = [("hops", hop) for hop in report.hops]
     cases += [(f"break.{b.name}", Result("caught", b.caught, b.sentence, 0.0)) for b in report.breaks]
     if report.fault:
@@ -174,4 +184,4 @@ def _junit(report: Report) -> bytes:
         ET.SubElement(
             ET.SubElement(suite, "testcase", classname="not proved", name=item.what), "skipped", message=item.why
         )
-    return bytes(ET.tostring(suite, encoding="utf-8", xml_declaration=True))
+    return _NOT_XML.sub("\ufffd", ET.tostring(suite, encoding="unicode", xml_declaration=True)) + "\n"

@@ -1,7 +1,9 @@
 """`nox -s e2e`: stack up, application up, load, checks, report, stack down."""
 
 import time
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from rich.console import Console
@@ -13,8 +15,8 @@ from gwz_e2e.chain import SIGNALS, case_hops, sampler_hop, server_hops
 from gwz_e2e.hops import Hop, Result, descendants, first_broken, walk
 from gwz_e2e.options import BREAK_REQUESTS, Options
 from gwz_e2e.report import BreakResult, NotProved, Report, ServerUsed
-from gwz_e2e.scene import Scene, run_loads, wait_scraped
-from gwz_e2e.stage import Cast, Stage, find_all, output_folder, set_stage
+from gwz_e2e.scene import LoadFailed, Scene, run_loads, wait_scraped
+from gwz_e2e.stage import Cast, Stage, drop_data, find_all, output_folder, set_stage
 from gwz_stack import NativeStack, ServerDied, StackError, differences
 
 SERVICE = "gateway"
@@ -33,21 +35,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = Run(options, console)
     try:
         with output_folder(options.out, tuple(BREAKS)):
-            try:
-                run.all()
-            except StackError as error:
-                run.ended_by(error)
-            except (KeyboardInterrupt, SystemExit):
-                run.report.fault = "Interrupted."
-                run.report.write(options.out)
-                console.print("interrupted; everything that ran has been stopped")
-                return 130
-            run.report.write(options.out)
+            code = _run(run, options, console)
+    except StackError as error:  # the folder is not ours, or the disk too full for a report
+        console.print(str(error), style="bold red", highlight=False, markup=False)
+        return 1
+    console.print(f"report: {options.out}/report.html", highlight=False, markup=False)
+    return code
+
+
+def _run(run: "Run", options: Options, console: Console) -> int:
+    """Run, and write the report whatever happened."""
+    code = 1
+    try:
+        run.all()
     except StackError as error:
-        run.report.fault = str(error)
-    run.report.print(Console())
-    console.print(f"report: {options.out}/report.html")
-    return 0 if run.report.verdict == "proved" else 1
+        run.ended_by(error)
+    except (KeyboardInterrupt, SystemExit):
+        run.report.fault = "Interrupted; everything that ran has been stopped."
+        code = 130
+    except Exception as error:  # noqa: BLE001  # a fault of ours must not cost the report
+        log = options.out / "logs" / "run.log"
+        with suppress(OSError):
+            log.write_text(traceback.format_exc(), encoding="utf-8")
+        run.report.fault = (
+            f"The run itself failed ({type(error).__name__}: {error}): a fault of this project, see {log}."
+        )
+    drop_data(options.out)
+    run.report.write(options.out)
+    run.report.print(Console() if code == 1 else console)
+    return 0 if run.report.verdict == "proved" else code
 
 
 class Run:
@@ -58,6 +74,7 @@ class Run:
         self.report = Report(required=options.require)
         self._console = console
         self._start = time.monotonic()
+        self._chain: list[Hop] = []
 
     def all(self) -> None:
         """Do everything that the options ask for."""
@@ -75,11 +92,24 @@ class Run:
         self.report.figures["run_s"] = round(time.monotonic() - self._start, 1)
 
     def ended_by(self, error: StackError) -> None:
-        """Note why the run ended early; a server that died is a broken hop."""
+        """Note why the run ended early; a process that died is a broken hop, and what needs it is not reached."""
         self.report.fault = str(error)
-        if isinstance(error, ServerDied):
-            hop = Result(error.server, ok=False, sentence=str(error), decided_at=time.time())
-            self.report.hops = [*(r for r in self.report.hops if r.id != error.server), hop]
+        broken = _hop_of(error)
+        if broken is None:
+            return
+        decided = {result.id: result for result in self.report.hops if result.id != broken}
+        behind = descendants(self._chain, broken)
+        self.report.hops = [
+            Result(broken, ok=False, sentence=str(error), decided_at=time.time()),
+            *(
+                decided.get(hop.id)
+                or Result(
+                    hop.id, None, f"not reached: {broken} does not hold" if hop.id in behind else "not reached", 0.0
+                )
+                for hop in self._chain
+                if hop.id != broken
+            ),
+        ]
 
     def _sound(self, stage: Stage) -> None:
         """The application as it is: every hop must hold."""
@@ -88,6 +118,12 @@ class Run:
         sampled = Scene(
             stage.place, f"{SERVICE}-sampled", ports["sampled"], name="sampled", sampled_share=_SAMPLED_SHARE
         )
+        self._chain = [
+            *server_hops(stage.place.engines),
+            *case_hops(main.case),
+            sampler_hop(sampled.case),
+            *self._grafana_hops(stage, main),
+        ]
         self._up(stage, [main, sampled])
         options = self.options
         began = time.monotonic()
@@ -101,9 +137,7 @@ class Run:
         )
         self.report.figures["load_s"] = round(time.monotonic() - began, 1)
         self.report.figures["requests"] = len(main.case.ledger)
-        hops = [*server_hops(stage.place.engines), *case_hops(main.case), sampler_hop(sampled.case)]
-        hops += self._grafana_hops(stage, main)
-        self.report.hops = walk(hops, watch=stage.watch, tell=self._tell_result)
+        self.report.hops = walk(self._chain, watch=stage.watch, tell=self._tell_result)
         self._note_freshness(main)
         self._note_figures()
         for scene in (main, sampled):
@@ -119,9 +153,8 @@ class Run:
         self._tell(f"breaking {', '.join(names)}")
         _break_servers(stage, scenes)
         self._up(stage, scenes)
-        requests = min(self.options.requests, BREAK_REQUESTS)
         run_loads(
-            [(s, self._load(s, self.options.seed + 100 + numbers[s.name], requests)) for s in scenes if s.plays],
+            [(s, self._load(s, self.options.seed + 100 + numbers[s.name], BREAK_REQUESTS)) for s in scenes if s.plays],
             watch=stage.watch,
             tell=self._tell,
         )
@@ -141,6 +174,8 @@ class Run:
     def _judge(self, name: str, chain: Sequence[Hop], results: list[Result]) -> None:
         if not self.options.every_break:
             self.report.hops = results
+            if first_broken(results) is None:
+                self.report.fault = f"The sabotage {name} was not noticed: no hop is broken."
             return
         self.report.breaks.append(judge(name, chain, results))
         self._tell(f"{name}: {self.report.breaks[-1].sentence}")
@@ -201,9 +236,19 @@ class Run:
         self._console.print(f"[{time.monotonic() - self._start:6.1f} s] {line}", highlight=False, markup=False)
 
     def _tell_result(self, result: Result) -> None:
+        self.report.hops.append(result)  # what is decided counts even if the run ends early
         self._tell(
             f"{result.id}: {({True: 'holds', False: 'BROKEN', None: 'not reached'})[result.ok]} - {result.sentence}"
         )
+
+
+def _hop_of(error: StackError) -> str | None:
+    """The hop that a dead process breaks; None for a fault of another kind."""
+    if isinstance(error, LoadFailed):
+        return "load"
+    if not isinstance(error, ServerDied):
+        return None
+    return "app" if error.server.startswith("app ") else error.server
 
 
 def judge(name: str, chain: Sequence[Hop], results: Sequence[Result]) -> BreakResult:

@@ -1,11 +1,10 @@
 """A scene: one application under its own service name, its load, and the case that comes of it."""
 
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +13,15 @@ import httpx
 from gwz_e2e.breaks import Break
 from gwz_e2e.case import Case, Engines
 from gwz_stack import Supervisor, Urls
-from gwz_stack.errors import StackError
+from gwz_stack.errors import StackError, writing
 
 ENVIRONMENT = "e2e"
 _TARGET_S = 20.0
 _POLL_S = 0.2
-_FOREIGN = ("OTEL_", "GWZ_", "LOKI_", "TEMPO_", "PROMETHEUS_", "RAILWAY_", "APP_ENV")
+_FOREIGN = (
+    *("OTEL_", "GWZ_", "LOKI_", "TEMPO_", "PROMETHEUS_", "RAILWAY_", "APP_ENV"),
+    *("WEB_CONCURRENCY", "PROVIDER_TIMEOUT_S", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+)
 _SPAN_DELAY_MS = "1000"
 
 
@@ -62,6 +64,11 @@ class Scene:
         self._port = port
 
     @property
+    def supervisor(self) -> Supervisor:
+        """Who runs the application and its load."""
+        return self._place.supervisor
+
+    @property
     def plays(self) -> bool:
         """Whether there is an application to put under load."""
         return not (self.sabotage and self.sabotage.stops == "app")
@@ -74,26 +81,29 @@ class Scene:
 
     def launch(self) -> Mapping[str, Callable[[], bool]]:
         """Start the application and return its readiness probe; nothing for one that does not play."""
-        self.case.ledger_file.parent.mkdir(parents=True, exist_ok=True)
+        with writing(self.case.ledger_file):
+            self.case.ledger_file.parent.mkdir(parents=True, exist_ok=True)
         if not self.plays:
             return {}
         name = f"app {self.case.service}"
         self._place.supervisor.launch(
             name, self._command(), log=self._log("app"), env=self._environment(), cwd=self._place.out
         )
-        return {name: lambda: httpx.get(f"{self.case.app_url}/health", timeout=2).is_success}
+        return {name: lambda: httpx.get(f"{self.case.app_url}/health", timeout=2, trust_env=False).is_success}
 
     def stop(self) -> None:
         """Stop the application, which sends what it still holds."""
         self._place.supervisor.stop(f"app {self.case.service}")
 
-    def load_command(self, *, seed: int, requests: int, speed: float, csv: Path | None = None) -> list[str]:
-        """The command that puts the application under load."""
+    def load_command(
+        self, *, seed: int, requests: int, speed: float, csv: Path | None = None, traced: bool = True
+    ) -> list[str]:
+        """The command that puts the application under load; not `traced`, the application starts each trace itself."""
         case = self.case
         command = [sys.executable, "-m", "fastapi_app.load", "--url", case.app_url, "--ledger", str(case.ledger_file)]
         command += ["--summary", str(case.summary_file), "--seed", str(seed), "--requests", str(requests)]
         command += ["--speed", str(speed), *(["--csv", str(csv)] if csv else [])]
-        return command + (["--untraced"] if case.sampled_share < 1 else [])
+        return command + ([] if traced and case.sampled_share == 1 else ["--untraced"])
 
     def log_of_load(self) -> Path:
         """Where the load writes how far it is."""
@@ -134,8 +144,8 @@ class Scene:
 
 
 def neutral_environment() -> dict[str, str]:
-    """This process's environment without what would configure telemetry."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    """This process's environment without what would configure telemetry, the applications' servers or a proxy."""
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith(_FOREIGN)}
 
 
 def wait_scraped(scenes: Iterable[Scene], engines: Engines, watch: Callable[[], None]) -> None:
@@ -151,52 +161,49 @@ def wait_scraped(scenes: Iterable[Scene], engines: Engines, watch: Callable[[], 
         time.sleep(_POLL_S)
 
 
+class LoadFailed(StackError):  # noqa: N818  # as its siblings in gwz_stack.errors
+    """A load ended without having done its work."""
+
+
 def run_loads(
     loads: Sequence[tuple[Scene, Sequence[str]]], *, watch: Callable[[], None], tell: Callable[[str], None]
 ) -> None:
-    """Run every load at once to its end, telling the first one's progress; StackError for one that could not do its work."""
-    with _processes(loads) as processes:
+    """Run every load at once to its end, telling the first one's progress; LoadFailed for one that could not do its work."""
+    supervisor = loads[0][0].supervisor if loads else None
+    if supervisor is None:
+        return
+    names = [f"load {scene.case.service}" for scene, _ in loads]
+    try:
+        for name, (scene, command) in zip(names, loads, strict=True):
+            supervisor.launch(name, command, log=scene.log_of_load(), env=neutral_environment(), may_end=True)
         told = ""
-        while any(process.poll() is None for process in processes):
+        while any(supervisor[name].popen.poll() is None for name in names):
             watch()
+            for name, (scene, _) in zip(names, loads, strict=True):
+                _judge_exit(scene, supervisor[name].popen.poll())
             if (line := _last_line(loads[0][0].log_of_load())) != told and "requests ended" in line:
                 tell(line)
                 told = line
             time.sleep(_POLL_S)
-    for (scene, _), process in zip(loads, processes, strict=True):
-        if not scene.case.summary_file.exists() or process.returncode not in (0, 1):
-            words = _last_line(scene.log_of_load())
-            raise StackError(
-                f"The load of {scene.case.service} ended with exit code {process.returncode}.",
-                cause=f"It said: {words or 'nothing'}.",
-                cure=f"Correct that, or read {scene.log_of_load()}.",
-            )
-        scene.forge()
-
-
-@contextmanager
-def _processes(loads: Sequence[tuple[Scene, Sequence[str]]]) -> Iterator[list["subprocess.Popen[bytes]"]]:
-    processes: list[subprocess.Popen[bytes]] = []
-    try:
-        for scene, command in loads:
-            log = scene.log_of_load()
-            log.parent.mkdir(parents=True, exist_ok=True)
-            with log.open("wb") as output:
-                processes.append(
-                    subprocess.Popen(
-                        command,
-                        stdin=subprocess.DEVNULL,
-                        stdout=output,
-                        stderr=subprocess.STDOUT,
-                        env=neutral_environment(),
-                        start_new_session=True,
-                    )
-                )
-        yield processes
+        for name, (scene, _) in zip(names, loads, strict=True):
+            _judge_exit(scene, supervisor[name].popen.returncode)
+            scene.forge()
     finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+        supervisor.stop(*names)
+
+
+def _judge_exit(scene: Scene, code: int | None) -> None:
+    """Raise LoadFailed for a load that is over and has neither proved nor refuted its plan."""
+    written = scene.case.summary_file.exists() and scene.case.summary_file.stat().st_size > 0
+    if code is None or (code in (0, 1) and written):
+        return
+    log = scene.log_of_load()
+    ended = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    raise LoadFailed(
+        f"The load of {scene.case.service} {ended}.",
+        cause=f"Its last words: {_last_line(log) or 'none'}.",
+        cure=f"Correct what it names, or read {log}.",
+    )
 
 
 def _last_line(log: Path) -> str:

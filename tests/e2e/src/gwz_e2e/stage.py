@@ -23,7 +23,9 @@ Tell = Callable[[str], None]
 
 _OURS = ("report.json", "report.html", "junit.xml", "ledger.jsonl", "summary.json", "urls.json")
 _FOLDERS = ("config", "data", "logs", "tmp")
+_MARK = ".gwz-e2e"
 _PROVIDERS = "providers"
+_PROVIDERS_GRACE_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class Stage:
         self.supervisor.check()
 
     def ports(self, *names: str) -> dict[str, int]:
-        """Free ports for applications; held until the process ends."""
-        return Reservation.of(names, given={}).ports
+        """Free ports for applications, which no other run takes meanwhile."""
+        return _reserve(self.supervisor, *names)
 
 
 @dataclass
@@ -72,11 +74,11 @@ def set_stage(options: Options, cast: Cast, tell: Tell, *, e2e: bool) -> Iterato
     """Start the servers and the providers; whatever happens, nothing of it runs afterwards."""
     with Supervisor() as supervisor:
         stack = _stack(options, cast, supervisor, e2e=e2e)
+        stack.start()
         try:
-            stack.start()
             if isinstance(stack, NativeStack):
                 tell(f"stack ready in {max(stack.ready_s.values()):.1f} s")
-            port = Reservation.of([_PROVIDERS], given={}).ports[_PROVIDERS]
+            port = _reserve(supervisor, _PROVIDERS)[_PROVIDERS]
             engines = Engines(
                 Prometheus(stack.urls.prometheus), Loki(stack.urls.loki), Tempo(stack.urls.tempo), stack.urls.redis
             )
@@ -84,8 +86,17 @@ def set_stage(options: Options, cast: Cast, tell: Tell, *, e2e: bool) -> Iterato
             _start_providers(place, port)
             yield Stage(place, stack, supervisor, cast.servers)
         finally:
+            tell("stopping")
+            # Applications first: they send what they hold to servers that still take it.
+            supervisor.stop(*(name for name in supervisor.names if name not in SERVERS))
             if isinstance(stack, ComposeStack):
                 stack.stop()
+
+
+def _reserve(supervisor: Supervisor, *names: str) -> dict[str, int]:
+    reservation = Reservation.of(names, given={})
+    supervisor.afterwards(reservation.close)
+    return reservation.ports
 
 
 def _stack(options: Options, cast: Cast, supervisor: Supervisor, *, e2e: bool) -> NativeStack | ComposeStack:
@@ -98,11 +109,11 @@ def _stack(options: Options, cast: Cast, supervisor: Supervisor, *, e2e: bool) -
 
 
 def _start_providers(place: Place, port: int) -> None:
-    place.supervisor.start(
+    place.supervisor.launch(
         _PROVIDERS,
         [sys.executable, "-m", "fastapi_app.providers"],
         log=place.out / "logs" / "providers.log",
-        ready=lambda: httpx.get(f"{place.providers_url}/health", timeout=2).is_success,
+        grace_s=_PROVIDERS_GRACE_S,
         env={
             **neutral_environment(),
             "HOST": "127.0.0.1",
@@ -111,31 +122,46 @@ def _start_providers(place: Place, port: int) -> None:
         },
         cwd=place.out,
     )
+    place.supervisor.wait_ready(
+        {_PROVIDERS: lambda: httpx.get(f"{place.providers_url}/health", timeout=2, trust_env=False).is_success}
+    )
 
 
 @contextmanager
 def output_folder(out: Path, scenes: tuple[str, ...] = ()) -> Iterator[None]:
-    """Make `out` this run's alone, without what an earlier run left there; the servers' data go when it ends.
+    """Make `out` this run's alone, without what an earlier run left there.
 
-    StackError when another run writes there or the folder holds something else.
+    StackError when another run writes there or the folder holds something that is not a run's.
     """
+    mark = out / _MARK
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        lock = os.open(out / ".lock", os.O_CREAT | os.O_RDWR)
+        if not mark.exists() and any(out.iterdir()):
+            raise StackError(
+                f"{out} holds something that is not a run's.",
+                cause="A run empties its folder.",
+                cure="Give --out an empty folder, or a new one.",
+            )
+        lock = os.open(mark, os.O_CREAT | os.O_RDWR)
     try:
         _lock(lock, out)
-        for name in (*_FOLDERS, *scenes):
-            shutil.rmtree(out / name, ignore_errors=True)
-        for name in _OURS:
-            (out / name).unlink(missing_ok=True)
         with writing(out):
+            for name in (*_FOLDERS, *scenes):
+                shutil.rmtree(out / name, ignore_errors=True)
+            for name in _OURS:
+                (out / name).unlink(missing_ok=True)
             for name in ("data", "logs"):
                 (out / name).mkdir()
         yield
     finally:
-        for name in ("data", "tmp"):
-            shutil.rmtree(out / name, ignore_errors=True)
+        drop_data(out)
         os.close(lock)
+
+
+def drop_data(out: Path) -> None:
+    """Remove what only the servers needed, before a report is written: it may be what fills the disk."""
+    for name in ("data", "tmp"):
+        shutil.rmtree(out / name, ignore_errors=True)
 
 
 def _lock(lock: int, out: Path) -> None:

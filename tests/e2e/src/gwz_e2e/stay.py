@@ -49,7 +49,9 @@ def _keep(stage: Stage, options: Options, tell: Tell) -> None:
     seed = options.seed
     while True:
         started = time.monotonic()
-        command = scene.load_command(seed=seed, requests=options.requests, speed=options.speed, csv=options.csv)
+        command = scene.load_command(
+            seed=seed, requests=options.requests, speed=options.speed, csv=options.csv, traced=False
+        )
         run_loads([(scene, command)], watch=stage.watch, tell=tell)
         tell(f"load with seed {seed} ended after {time.monotonic() - started:.0f} s, the next begins; Ctrl-C ends all")
         seed += 1

@@ -18,7 +18,7 @@ _PROG = "python -m fastapi_app.load"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return 0 if every request went as planned, 1 if not, 2 if the load cannot start, 130 if it was interrupted."""
+    """Return 0 if every request went as planned, 1 if not, 2 if the load cannot start, 3 if it cannot write, 130 if it was interrupted."""
     options = _parser().parse_args(arguments)
     try:
         plan = make_plan(options.seed, options.requests, _samples(options), speed=options.speed, traced=options.sampled)
@@ -34,10 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         summary.mismatches.append(str(error))
         code = _complain(str(error), 1)
     except OSError as error:
-        code = _complain(f"{options.ledger} cannot be written ({error}); free space, or give another --ledger", 1)
+        code = _complain(f"{options.ledger} cannot be written ({error}); free space, or give another --ledger", 3)
     except KeyboardInterrupt:
         code = _complain(f"interrupted; {options.ledger} holds the {summary.requests} requests that ended", 130)
-    _publish(summary, options.summary)
+    try:
+        _publish(summary, options.summary)
+    except OSError as error:
+        return _complain(f"{options.summary} cannot be written ({error}); free space, or give another --summary", 3)
     return code or int(bool(summary.mismatches))
 
 

@@ -107,7 +107,7 @@ def _timestamp(text: str | None, before: datetime | None, place: str) -> datetim
 
 def _tokens(row: dict[str, str], column: str, place: str) -> int:
     text = row[column] or ""
-    if text.isdecimal() and int(text[:8]) <= _MOST_TOKENS:
+    if text.isdecimal() and len(text) <= 7 and int(text) <= _MOST_TOKENS:
         return int(text)
     raise ValueError(f"{place}: {column} is {text!r}, but must be a whole number from 0 to {_MOST_TOKENS}; correct it")
 

@@ -21,6 +21,7 @@ def main() -> None:
         host=os.environ.get("HOST", "127.0.0.1"),
         port=port,
         http=LosableProtocol,
+        workers=1,  # whatever WEB_CONCURRENCY says: metrics of several workers would need a shared store
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=1,

@@ -16,8 +16,8 @@ _OURS = ("fastapi_", "gwz_")
 def answers(case: Case) -> Finding:
     """The application answers, and /metrics does so with 200 and no redirect."""
     try:
-        health = httpx.get(f"{case.app_url}/health", timeout=5).status_code
-        metrics = httpx.get(f"{case.app_url}/metrics", timeout=5, follow_redirects=False).status_code
+        health = httpx.get(f"{case.app_url}/health", timeout=5, trust_env=False).status_code
+        metrics = httpx.get(f"{case.app_url}/metrics", timeout=5, trust_env=False, follow_redirects=False).status_code
     except httpx.HTTPError as error:
         return Finding(ok=False, sentence=f"the application at {case.app_url} does not answer: {error}")
     return Finding(health == metrics == 200, f"/health answers {health}, /metrics answers {metrics}")
@@ -27,7 +27,9 @@ def exposes(case: Case) -> Finding:
     """/metrics has every declared metric with its type and labels, and no other of our names."""
     families = {
         family.name: family
-        for family in text_string_to_metric_families(httpx.get(f"{case.app_url}/metrics", timeout=20).text)
+        for family in text_string_to_metric_families(
+            httpx.get(f"{case.app_url}/metrics", timeout=20, trust_env=False).text
+        )
     }
     declared = {entry.family: entry for entry in semconv.METRICS}
     faults = [f"{name} is declared and not exposed" for name in declared.keys() - families.keys()]
