@@ -1,9 +1,12 @@
 import asyncio
 import json
+import logging
 
 import pytest
 from fastapi import APIRouter, BackgroundTasks, FastAPI, HTTPException
 from fastapi.responses import StreamingResponse
+from hypothesis import given
+from hypothesis.strategies import lists, sampled_from
 from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
@@ -423,3 +426,75 @@ async def test_one_line_instruments_an_application_and_a_second_one_changes_noth
     await call(app, "/")
     (requests,) = [family for family in registry.collect() if family.name == "fastapi_requests"]
     assert [(sample.labels["app_name"], sample.value) for sample in requests.samples] == [("one", 1)]
+
+
+class Broken(logging.Handler):
+    def handle(self, *_):
+        raise RuntimeError("our own fault")
+
+
+async def test_a_fault_of_ours_never_reaches_the_application_and_is_told_once(app, monkeypatch, caplog):
+    world = World(app, handler=Broken())
+    monkeypatch.setattr(RouteTemplates, "of", lambda *_: 1 / 0)
+    for _ in range(3):
+        start, body = await world.get("/items/1")
+    assert (start["status"], body["body"]) == (200, b'{"item":"1"}')
+    told = [record.message for record in caplog.records if record.name == "gwz_instrument"]
+    assert len(told) == 2, "one for each step that failed"
+    assert "failed to record a request (_measure)" in told[0]
+
+
+async def test_messages_that_make_no_sense_are_the_servers_to_refuse(world):
+    async def nonsense(_scope, _receive, send):
+        for message in ({}, {"type": "http.response.start"}, {"type": "http.response.body", "body": None}):
+            await send(message)
+
+    world.asgi._app = nonsense
+    assert len(await world.get("/")) == 3
+
+
+@given(
+    received=lists(sampled_from([{"type": "http.request", "body": b"x"}, {"type": "http.disconnect"}, {}]), max_size=4),
+    sent=lists(
+        sampled_from(
+            [
+                {"type": "http.response.start", "status": 200, "headers": []},
+                {"type": "http.response.start"},
+                {"type": "http.response.body", "body": b"x", "more_body": True},
+                {"type": "http.response.body"},
+                {"type": "http.response.pathsend", "path": "/x"},
+                {"type": "nonsense"},
+                {},
+            ]
+        ),
+        max_size=6,
+    ),
+    error=sampled_from([None, LookupError("x"), asyncio.CancelledError(), OSError("x")]),
+)
+async def test_any_sequence_of_messages_passes_unchanged_and_is_counted_once(received, sent, error):
+    async def app(_scope, receive, send):
+        for _ in received:
+            await receive()
+        for message in sent:
+            await send(message)
+        if error is not None:
+            raise error
+
+    world, passed, left = World(app), [], list(received)
+
+    async def receive():
+        return left.pop(0)
+
+    async def send(message):
+        passed.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    raised = None
+    try:
+        await world.asgi(scope, receive, send)
+    except BaseException as caught:  # noqa: BLE001
+        raised = caught
+    assert raised is error
+    assert passed == sent
+    assert sum(world.samples(REQUESTS).values()) == 1
+    assert set(world.samples("fastapi_requests_in_progress").values()) == {0}

@@ -60,18 +60,19 @@ class Exchange:
 
     def see_received(self, message: Message) -> None:
         """Note what the client sent; a disconnect counts only while the response is not complete."""
-        if message["type"] == "http.request":
-            self.received_bytes += len(message.get("body", b""))
-        elif message["type"] == "http.disconnect" and not self.ended:
+        kind = message.get("type")
+        if kind == "http.request":
+            self.received_bytes += len(message.get("body") or b"")
+        elif kind == "http.disconnect" and not self.ended:
             self.disconnected = True
 
     def see_sent(self, message: Message) -> None:
-        """Note what the application sends; the last body message ends the request."""
-        kind = message["type"]
+        """Note what the application sends; the last body message ends the request. Nonsense is the server's to refuse."""
+        kind = message.get("type")
         if kind == "http.response.start":
-            self.status = int(http.CLIENT_CLOSED) if self.disconnected else int(message["status"])
+            self.status = int(http.CLIENT_CLOSED) if self.disconnected else message.get("status")
         elif kind == "http.response.body":
-            self.sent_bytes += len(message.get("body", b""))
+            self.sent_bytes += len(message.get("body") or b"")
             if not message.get("more_body", False):
                 self.end()
         elif kind == "http.response.pathsend":
@@ -138,6 +139,7 @@ class TelemetryMiddleware:
         self._seen: dict[tuple[str, str], int] = {}
         self._children: dict[tuple[str, str], _Children] = {}
         self._log_handler = log_handler
+        self._complained: set[str] = set()
         collectors.watch_requests(self._in_progress)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -152,7 +154,12 @@ class TelemetryMiddleware:
             await self._record(scope, receive, send)
 
     async def _record(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = self._begin(scope)
+        try:
+            exchange = self._begin(scope)
+        except Exception:  # noqa: BLE001  # no fault of ours may cost a request
+            self._complain("begin")
+            await self._app(scope, receive, send)
+            return
 
         async def see_receive() -> Message:
             message = await receive()
@@ -162,7 +169,7 @@ class TelemetryMiddleware:
         async def see_send(message: Message) -> None:
             exchange.see_sent(message)
             if exchange.ended and exchange in self._live:
-                self._measure(exchange)
+                self._try(self._measure, exchange)
             try:
                 await send(message)
             except OSError:  # how a server may report a client that has left
@@ -175,18 +182,31 @@ class TelemetryMiddleware:
             await self._app(scope, see_receive, see_send)
         except BaseException as error:
             exchange.error = error
-            self._count_exception(error)
+            self._try(self._count_exception, exchange)
             raise
         finally:
             if span_token is not None:
                 otel_context.detach(span_token)
             _current.reset(token)
             if exchange in self._live:
-                self._measure(exchange)
-            self._tell(exchange)
+                self._try(self._measure, exchange)
+            self._try(self._tell, exchange)
+
+    def _try(self, step: Callable[[Exchange], None], exchange: Exchange) -> None:
+        """Take a step of ours; what it raises never reaches the application."""
+        try:
+            step(exchange)
+        except Exception:  # noqa: BLE001  # as above
+            self._complain(step.__name__)
+
+    def _complain(self, step: str) -> None:
+        """Log a fault of ours, with its traceback, the first time that this step has one."""
+        if step not in self._complained:
+            self._complained.add(step)
+            _LOG.exception("gwz-instrument failed to record a request (%s); the request itself is not affected", step)
 
     def _begin(self, scope: Scope) -> Exchange:
-        headers = scope["headers"]
+        headers = scope.get("headers", ())
         method = scope["method"] if scope["method"] in http.METHODS else http.OTHER_METHOD
         exchange = Exchange(
             scope=scope,
@@ -228,8 +248,8 @@ class TelemetryMiddleware:
             self._seen.setdefault(key, 0)
         return self._children[key]
 
-    def _count_exception(self, error: BaseException) -> None:
-        error = _single(error)
+    def _count_exception(self, exchange: Exchange) -> None:
+        error = exchange.error and _single(exchange.error)
         if isinstance(error, Exception) and type(error).__name__ != "ClientDisconnect":
             self._collectors.count(http.EXCEPTIONS, type(error).__name__)
 
@@ -280,7 +300,7 @@ class TelemetryMiddleware:
 
     async def _answer_metrics(self, scope: Scope, send: Send) -> None:
         """Answer with 200 and no redirect; the rendering stays off the event loop."""
-        headers = dict(scope["headers"])
+        headers = dict(scope.get("headers", ()))
         accept = headers.get(b"accept", b"").decode("latin-1")
         encoding = headers.get(b"accept-encoding", b"").decode("latin-1")
         body, response_headers = await asyncio.to_thread(render, self._registry, accept, encoding)
@@ -413,5 +433,6 @@ def _content_length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
     return None
 
 
+_LOG = logging.getLogger("gwz_instrument")
 _REQUESTS = logging.getLogger(REQUEST_LOGGER)
 _current: contextvars.ContextVar[Exchange | None] = contextvars.ContextVar("gwz_exchange", default=None)

@@ -32,7 +32,7 @@ class RouteTemplates:
         known = self._routes.get(id(route))
         if known is None or known[0] is not route:
             self._routes[id(route)] = (route, str(getattr(route, "path", http.UNMATCHED)))
-            self._collect(self._app.routes, "")
+            self._collect(getattr(self._app, "routes", ()), "")
             known = self._routes[id(route)]
         return known[1]
 
@@ -40,7 +40,7 @@ class RouteTemplates:
         if app is self._app:
             return ""
         if id(app) not in self._prefixes:
-            self._collect(self._app.routes, "")
+            self._collect(getattr(self._app, "routes", ()), "")
         return self._prefixes.get(id(app), "")
 
     def _collect(self, routes: Iterable[Any], prefix: str) -> None:
