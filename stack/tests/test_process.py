@@ -113,10 +113,10 @@ def test_a_leftover_of_a_dead_leader_is_ended(tmp_path: Path) -> None:
 def test_an_unasked_end_is_reported_within_a_second_with_the_last_words(supervisor: Supervisor, tmp_path: Path) -> None:
     supervisor.launch("loki", ["sh", "-c", "echo open wal: permission denied; exec sleep 60"], log=tmp_path / "log")
     until((tmp_path / "log").read_text)
-    os.kill(supervisor["loki"].pid, signal.SIGKILL)
+    os.kill(supervisor["loki"].pid, signal.SIGABRT)
     killed = time.monotonic()
     with pytest.raises(
-        ServerDied, match=r"loki was killed by signal 9\. Its last words: open wal: permission denied\."
+        ServerDied, match=r"loki was killed by signal 6\. Its last words: open wal: permission denied\."
     ) as caught:
         check_forever(supervisor)
     assert time.monotonic() - killed < 1
@@ -191,15 +191,16 @@ with Supervisor() as supervisor:
 """
 
 
-def heed_ctrl_c() -> None:
-    """A shell's background jobs, this suite among them, may have been told to ignore it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def heed_signals() -> None:
+    """A shell's background jobs and nohup's, this suite among them, may have been told to ignore them."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_nothing_is_left_of_a_program_that_a_signal_ends(tmp_path: Path, number: signal.Signals) -> None:
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(tmp_path)], stderr=subprocess.DEVNULL, preexec_fn=heed_ctrl_c
+        [sys.executable, "-c", PARENT, str(tmp_path)], stderr=subprocess.DEVNULL, preexec_fn=heed_signals
     )
     child, grandchild = number_in(tmp_path / "child"), number_in(tmp_path / "grandchild")
     parent.send_signal(number)
