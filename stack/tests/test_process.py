@@ -120,7 +120,7 @@ def test_an_unasked_end_is_reported_within_a_second_with_the_last_words(supervis
     ) as caught:
         check_forever(supervisor)
     assert time.monotonic() - killed < 1
-    assert (caught.value.server, caught.value.exit_code) == ("loki", -9)
+    assert (caught.value.server, caught.value.exit_code) == ("loki", -6)
     assert "loki" not in supervisor
 
 
