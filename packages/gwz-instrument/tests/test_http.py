@@ -1,6 +1,7 @@
 import asyncio
 import json
 import logging
+import threading
 
 import pytest
 from fastapi import APIRouter, BackgroundTasks, FastAPI, HTTPException
@@ -362,7 +363,7 @@ async def test_the_request_line_says_what_happened(app, spans, loki):
     world = World(app, *spans, handler)
     await world.get("/annotated", headers=[("x-request-id", "r-1"), ("traceparent", f"00-{TRACE_ID}-{PARENT_ID}-01")])
     assert handler.force_flush(2)
-    handler.close()
+    handler.drain()
     ((labels, _, text, metadata),) = loki.lines
     line = json.loads(text)
     assert labels == {"level": "info"}
@@ -383,7 +384,7 @@ async def test_a_failed_requests_line_is_an_error_with_its_traceback(app, loki):
     with pytest.raises(LookupError):
         await world.get("/raise")
     assert handler.force_flush(2)
-    handler.close()
+    handler.drain()
     ((labels, _, text, _),) = loki.lines
     assert labels == {"level": "error"}
     assert "LookupError: nothing there" in json.loads(text)["exception"]
@@ -498,3 +499,22 @@ async def test_any_sequence_of_messages_passes_unchanged_and_is_counted_once(rec
     assert passed == sent
     assert sum(world.samples(REQUESTS).values()) == 1
     assert set(world.samples("fastapi_requests_in_progress").values()) == {0}
+
+
+async def test_a_scrape_does_not_wait_for_the_applications_threads(world):
+    """The backend holds its providers in the default pool, for minutes."""
+    release = threading.Event()
+    held = [asyncio.create_task(asyncio.to_thread(release.wait, 10)) for _ in range(64)]
+    await asyncio.sleep(0.05)
+    try:
+        await asyncio.wait_for(world.get("/metrics"), 5)
+    finally:
+        release.set()
+        await asyncio.gather(*held)
+
+
+@pytest.mark.parametrize("size", ["9" * 19, "9" * 400, "9" * 5000])
+async def test_a_claimed_size_beyond_reason_is_not_believed(world, size):
+    start, _ = await world.get("/items/1", headers=[("content-length", size)])
+    assert start["status"] == 200
+    assert world.samples("fastapi_request_size_bytes_sum") == {("GET", "/items/{item}"): 0}

@@ -32,7 +32,7 @@ def make(loki, drops):
     yield make_handler
     for handler in made:
         handler.emitter.url = loki.url + PUSH_PATH
-        handler.close()
+        handler.drain()
 
 
 def logger_with(handler):
@@ -126,14 +126,14 @@ def test_a_full_queue_loses_the_oldest_and_counts_them(make, drops):
     assert handler._queued_bytes <= 20_000
 
 
-def test_close_gives_up_after_two_seconds_and_counts_what_it_lost(make, drops, capsys):
+def test_draining_gives_up_after_two_seconds_and_counts_what_it_lost(make, drops, capsys):
     handler = make("http://127.0.0.1:9")
     logger_with(handler).info("lost")
     start = time.monotonic()
-    handler.close()
-    assert time.monotonic() - start < 6
+    handler.drain()
+    assert time.monotonic() - start < 4
     assert drops == [("shutdown", 1)]
-    assert "1 log lines were not delivered" in capsys.readouterr().err
+    assert "1 log lines were given up" in capsys.readouterr().err
 
 
 def test_the_caller_never_waits_for_a_loki_that_is_away(make):
@@ -144,14 +144,17 @@ def test_the_caller_never_waits_for_a_loki_that_is_away(make):
     assert time.monotonic() - start < 3
 
 
-def test_a_handler_closed_by_dictconfig_opens_again(make, loki):
+def test_a_handler_closed_by_dictconfig_goes_on(make, loki, drops):
     """uvicorn configures logging after the application was made, which closes every handler there is."""
     handler = make()
     logger = logger_with(handler)
     logger.info("before")
+    start = time.monotonic()
     logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
+    assert time.monotonic() - start < 1, "it holds logging's lock, which delivery may need"
     logger.info("after")
     assert handler.force_flush(2)
+    assert drops == []
     assert [json.loads(line)["message"] for _, _, line, _ in loki.lines] == ["before", "after"]
 
 
@@ -236,3 +239,85 @@ def test_a_forked_child_sends_its_own_lines_and_not_the_parents(loki):
     )
     assert (result.returncode, result.stderr) == (0, "")
     assert sorted(json.loads(line)["message"] for _, _, line, _ in loki.lines) == ["child", "parent"]
+
+
+def test_a_redirect_or_a_page_is_no_delivery(make, loki, capsys):
+    loki.answers = [302, 200]
+    handler = make()
+    logger_with(handler).info("kept")
+    assert handler.force_flush(10)
+    assert (len(loki.lines), loki.requests) == (1, 3)
+    assert "answers 302" in capsys.readouterr().err
+
+
+def test_the_sender_survives_whatever_the_http_client_raises(make, loki, monkeypatch):
+    handler = make()
+    post, broken = handler.emitter.session.post, [UnicodeError("x"), OSError("no such certificate"), ValueError("y")]
+    monkeypatch.setattr(
+        type(handler.emitter.session), "post",
+        lambda _self, *args, **options: (_ for _ in ()).throw(broken.pop()) if broken else post(*args, **options),
+    )  # fmt: skip
+    logger_with(handler).info("kept")
+    assert handler.force_flush(10)
+    assert len(loki.lines) == 1
+
+
+def test_new_lines_do_not_shorten_the_wait_that_loki_asked_for(make, loki):
+    loki.answers = [503] * 100
+    handler = make()
+    logger = logger_with(handler)
+    big = "x" * 100_000
+    end = time.monotonic() + 1.5
+    while time.monotonic() < end:
+        logger.info(big)
+        time.sleep(0.01)
+    assert loki.requests < 12
+    loki.answers = []
+
+
+def test_a_signal_handler_may_log_while_its_thread_does(loki):
+    result = run(
+        """
+        import logging, signal, sys, time
+        from gwz_instrument.logs import LokiHandler
+        logger = logging.Logger("x")
+        logger.addHandler(LokiHandler(sys.argv[1]))
+        signal.signal(signal.SIGALRM, lambda *_: logger.info("signal"))
+        signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+        end = time.monotonic() + 1
+        while time.monotonic() < end: logger.info("main")
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        """,
+        loki,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_record_that_comes_by_two_loggers_is_one_line_and_the_access_log_none(make, loki):
+    handler = make()
+    parent, child = logging.Logger("uvicorn"), logging.Logger("uvicorn.error")  # noqa: LOG001
+    child.parent = parent
+    for logger in (parent, child):
+        logger.addHandler(handler)
+    child.error("once")
+    handler.handle(logging.makeLogRecord({"name": "uvicorn.access", "msg": "GET /?key=secret"}))
+    assert handler.force_flush(2)
+    assert [json.loads(line)["message"] for _, _, line, _ in loki.lines] == ["once"]
+
+
+def test_extras_do_not_change_what_a_field_of_ours_says(make, loki):
+    handler = make()
+    logger_with(handler).warning("real", extra={"level": "fatal", "timestamp": "never", "tokens": 1})
+    handler.force_flush(2)
+    line = json.loads(loki.lines[0][2])
+    assert (line["level"], line["tokens"]) == ("warning", 1)
+    assert line["timestamp"] != "never"
+
+
+def test_a_password_in_the_address_is_not_printed(capsys):
+    handler = LokiHandler("http://user:s3cret@127.0.0.1:9/loki/api/v1/push")
+    logger_with(handler).info("x")
+    handler.drain()
+    said = capsys.readouterr().err
+    assert "127.0.0.1:9" in said
+    assert "s3cret" not in said

@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ METRICS_PATH: Final = "/metrics"
 REQUEST_LOGGER: Final = "gwz_instrument.request"
 _MAX_ID: Final = 128
 _MAX_URL_PATH: Final = 1024
+_MAX_LENGTH_DIGITS: Final = 10  # a Content-Length beyond 10 GB is a claim, not a size
 _TIMEOUT_STATUS: Final = frozenset({408, 504})
 _NO_RESPONSE: Final = 500  # what a server answers for an application that sent nothing
 
@@ -303,7 +305,9 @@ class TelemetryMiddleware:
         headers = dict(scope.get("headers", ()))
         accept = headers.get(b"accept", b"").decode("latin-1")
         encoding = headers.get(b"accept-encoding", b"").decode("latin-1")
-        body, response_headers = await asyncio.to_thread(render, self._registry, accept, encoding)
+        body, response_headers = await asyncio.get_running_loop().run_in_executor(
+            _SCRAPES, render, self._registry, accept, encoding
+        )
         await send({"type": "http.response.start", "status": 200, "headers": response_headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
@@ -429,10 +433,12 @@ def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
 def _content_length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
     for name, value in headers:
         if name == b"content-length":
-            return int(value) if value.isdigit() else None
+            return int(value) if value.isdigit() and len(value) <= _MAX_LENGTH_DIGITS else None
     return None
 
 
+# Of their own: the default pool is where an application waits for its providers.
+_SCRAPES = ThreadPoolExecutor(2, "gwz-scrape")
 _LOG = logging.getLogger("gwz_instrument")
 _REQUESTS = logging.getLogger(REQUEST_LOGGER)
 _current: contextvars.ContextVar[Exchange | None] = contextvars.ContextVar("gwz_exchange", default=None)

@@ -14,9 +14,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit, urlunsplit
 
 import logging_loki
-import requests
 
 from .semconv import logs
 
@@ -34,8 +34,11 @@ _BACKOFF_S: Final = (0.1, 5.0)
 _CLOSE_S: Final = 2.0
 _REFUSAL_QUIET_S: Final = 60.0
 _CLOCK_STEP_NS: Final = 1_000_000_000
+_ACCEPTED: Final = 204
 _REFUSED: Final = frozenset({400, 413, 422})  # sending the same again would change nothing
-_RECORD_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_SEEN: Final = "_gwz_seen_by"
+_ACCESS_LOG: Final = "uvicorn.access"  # it has whole query strings, and a request has its own line
+_RECORD_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", _SEEN}
 _OVERHEAD_BYTES: Final = 200  # of an entry beyond its line
 _LEVELS: Final = (
     (logging.CRITICAL, "critical"),
@@ -60,13 +63,13 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line; a value that JSON does not know is written as text."""
-        line: dict[str, Any] = {
+        line = {name: value for name, value in vars(record).items() if name not in _RECORD_FIELDS}
+        line |= {  # after the extras: what a field of ours says is not for `extra` to change
             "timestamp": _iso(record.created),
             "level": level_of(record.levelno),
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line.update((name, value) for name, value in vars(record).items() if name not in _RECORD_FIELDS)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str, ensure_ascii=False)
@@ -87,8 +90,8 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
     Guarantees: `emit` never blocks on the network and never raises; the queue holds at most
     `max_queue_bytes`, the oldest line goes first; every lost line is counted through `on_drop`; lines
     keep their order and their own time; after a fork the child sends its own lines and none of the
-    parent's. A handler that was closed, as a server's dictConfig does at start, opens again with the
-    next record. The stream's labels are `tags` and `level`.
+    parent's. `close`, which a server's dictConfig calls at start, ends nothing; `drain` and the exit of
+    the process deliver what is queued. The stream's labels are `tags` and `level`.
     """
 
     _sender: threading.Thread | None
@@ -108,6 +111,7 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
     ) -> None:
         super().__init__(url, dict(tags or {}), auth, version)
         self._labels = {self.emitter.format_label(name): str(value) for name, value in self.emitter.tags.items()}
+        self._shown_url = _without_password(url)
         self._metadata = metadata
         self._on_drop = on_drop
         self._max_queue_bytes = max_queue_bytes
@@ -116,9 +120,12 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
         _handlers.add(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Put the record into the queue; a record of the sender's own HTTP client is left out."""
-        if threading.current_thread() is self._sender:
+        """Put the record into the queue, once; the sender's own HTTP client and the access log are left out."""
+        if threading.current_thread() is self._sender or record.name == _ACCESS_LOG:
             return
+        if vars(record).get(_SEEN) is self:  # it came by two loggers, the server's and the root
+            return
+        vars(record)[_SEEN] = self
         try:
             entry = self._entry(record)
         except Exception:  # noqa: BLE001  # an argument whose __str__ raises must not reach the application
@@ -126,9 +133,9 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
             return
         with self._changed:
             self._append(entry)
-            if self._sender is None:
+            if self._sender is None or not self._sender.is_alive():
                 self._start_sender()
-            elif len(self._queue) == 1 or self._queued_bytes >= _BATCH_BYTES:
+            elif len(self._queue) == 1 or self._queued_bytes - entry.size < _BATCH_BYTES <= self._queued_bytes:
                 self._changed.notify_all()
 
     def force_flush(self, timeout_s: float) -> bool:
@@ -146,28 +153,41 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
                 self._hurry = False
 
     def flush(self) -> None:
-        """Deliver what is queued, for two seconds at most: logging calls this at exit."""
-        self.force_flush(_CLOSE_S)
+        """Do nothing: logging calls this while it holds locks that the delivery may need. `force_flush` waits."""
 
     def close(self) -> None:
-        """Deliver what is queued, for two seconds at most, count the rest as lost, end the thread."""
-        self.force_flush(_CLOSE_S)
+        """Let logging forget the handler; what is queued is delivered all the same.
+
+        A server's dictConfig calls this at start for every handler there is, so it is no end: `drain` is.
+        """
+        super().close()
+
+    def createLock(self) -> None:  # noqa: N802  # logging's name
+        """Have no lock of logging's: the queue has its own, and delivery must not wait for an application's thread."""
+        self.lock = None
+
+    def drain(self, timeout_s: float = _CLOSE_S) -> None:
+        """Deliver what is queued, for `timeout_s` at most, count the rest as lost, end the thread. Safe to call twice."""
+        with self._changed:
+            if not self._queue and not self._sending:
+                timeout_s = 0.0
+        self.force_flush(timeout_s)
         with self._changed:
             lost = len(self._queue) + self._sending
             self._queue.clear()
             self._queued_bytes = 0
+            self._sending = 0
             self._generation += 1
             self._sender = None
             self._changed.notify_all()
         if lost:
             self._on_drop("shutdown", lost)
-            _complain(f"{lost} log lines were not delivered to {self.emitter.url} before the process ended")
-        super().close()
+            _complain(f"{lost} log lines were given up: Loki at {self._shown_url} did not take them in time")
 
     def _reset(self) -> None:
         """Start empty: at first, and in the child of a fork, whose copied locks may be held by threads it lacks."""
         self.emitter.close()
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = threading.Condition(threading.RLock())  # a signal handler may log while its thread holds it
         self._queue: deque[_Entry] = deque()
         self._queued_bytes = 0
         self._sending = 0
@@ -183,6 +203,7 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
         size = len(line.encode("utf-8", "replace"))
         if size > MAX_LINE_BYTES:
             line = line.encode("utf-8", "replace")[: MAX_LINE_BYTES - 100].decode("utf-8", "ignore") + "… (cut)"
+            size = MAX_LINE_BYTES
         return _Entry(
             level_of(record.levelno), _nanoseconds(record.created), line, self._metadata(), size + _OVERHEAD_BYTES
         )
@@ -206,7 +227,7 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
         self._sender = sender
 
     def _run(self, generation: int) -> None:
-        """Take batches and deliver them until `close` starts a new generation."""
+        """Take batches and deliver them until `drain` starts a new generation."""
         while batch := self._take(generation):
             self._deliver(batch, generation)
             with self._changed:
@@ -248,9 +269,15 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
             if not self._down:
                 self._down = True
                 _complain(f"{problem}; lines are kept, up to {self._max_queue_bytes >> 20} MiB, until it answers")
-            with self._changed:
-                self._changed.wait(wait_s or delay * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, not a secret
+            self._pause(wait_s or delay * random.uniform(0.5, 1.0), generation)  # noqa: S311  # jitter, not a secret
             delay = min(delay * 2, longest)
+
+    def _pause(self, seconds: float, generation: int) -> None:
+        """Wait as long as asked, however many lines come in meanwhile; only `drain` ends it."""
+        until = time.monotonic() + seconds
+        with self._changed:
+            while generation == self._generation and (left := until - time.monotonic()) > 0:
+                self._changed.wait(left)
 
     def _post(self, body: bytes, lines: int) -> tuple[str | None, float | None]:
         """One attempt: what went wrong, if it is worth another, and how long Loki asks to wait."""
@@ -260,25 +287,27 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
                 data=body,
                 headers={"Content-Type": "application/json", "Content-Encoding": "gzip"},
                 timeout=_TIMEOUT_S,
+                allow_redirects=False,  # it would turn the push into a GET, and a login page into success
             )
-        except requests.RequestException as error:
+        except Exception as error:  # noqa: BLE001  # requests lets those of its parts through; the sender must live
             self.emitter.close()
-            return f"Loki at {self.emitter.url} cannot be reached ({type(error).__name__}): check GWZ_LOKI_URL", None
-        if answer.ok:
+            return f"Loki at {self._shown_url} cannot be reached ({type(error).__name__}): check GWZ_LOKI_URL", None
+        if answer.status_code == _ACCEPTED:
             return None, None
+        words = answer.content[:300].decode("utf-8", "replace").strip()
         if answer.status_code in _REFUSED:
             self._on_drop("rejected", lines)
-            self._complain_of_refusal(f"{lines} lines ({answer.status_code}): {answer.text.strip()[:300]}")
+            self._complain_of_refusal(f"{lines} lines ({answer.status_code}): {words}")
             return None, None
         asked = answer.headers.get("Retry-After", "")
-        wait_s = min(float(asked), _BACKOFF_S[1]) if asked.isdigit() else None
-        return f"Loki at {self.emitter.url} answers {answer.status_code}: {answer.text.strip()[:200]}", wait_s
+        wait_s = min(float(asked), _BACKOFF_S[1]) if asked.isascii() and asked.isdigit() else None
+        return f"Loki at {self._shown_url} answers {answer.status_code} ({words}): check GWZ_LOKI_URL", wait_s
 
     def _complain_of_refusal(self, what: str) -> None:
         """Say it once a minute: the counter has the sum."""
         if time.monotonic() >= self._quiet_until:
             self._quiet_until = time.monotonic() + _REFUSAL_QUIET_S
-            _complain(f"Loki at {self.emitter.url} refused {what}")
+            _complain(f"Loki at {self._shown_url} refused {what}")
 
     def _payload(self, batch: list[_Entry]) -> bytes:
         """The push request of a batch, a stream per level."""
@@ -301,6 +330,11 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
             timestamp_ns = self._last_ns + 1
         self._last_ns = timestamp_ns
         return timestamp_ns
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _nanoseconds(created: float) -> int:
@@ -326,11 +360,10 @@ def _after_fork_in_child() -> None:
         handler._reset()  # noqa: SLF001  # this module's own class
 
 
-def _close_all() -> None:
+def _drain_all() -> None:
     for handler in list(_handlers):
-        handler.close()
+        handler.drain()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
-# logging closes the handlers it knows at exit; after a dictConfig it no longer knows ours.
-atexit.register(_close_all)
+atexit.register(_drain_all)

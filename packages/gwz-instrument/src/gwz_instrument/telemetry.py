@@ -36,7 +36,7 @@ class Telemetry:
     def shutdown(self) -> None:
         """Send what is left and stop; metrics can still be scraped. Safe to call twice."""
         if self._logs is not None:
-            self._logs.close()
+            self._logs.drain()
         if self._traces is not None:
             self._traces.shutdown()
 

@@ -33,14 +33,15 @@ class Traces:
 
     provider: TracerProvider
     tracer: Tracer
+    processor: BatchSpanProcessor
 
     def force_flush(self, timeout_s: float) -> bool:
         """Send every finished span; False if they are not all out within `timeout_s`."""
         return self.provider.force_flush(int(timeout_s * 1000))
 
     def shutdown(self) -> None:
-        """Send what is finished and stop."""
-        self.provider.shutdown()
+        """Send what is finished and stop; a provider that the application made goes on without us."""
+        self.processor.shutdown()  # type: ignore[no-untyped-call]
 
 
 def start(settings: Settings) -> Traces | None:
@@ -58,7 +59,7 @@ def start(settings: Settings) -> Traces | None:
         provider = TracerProvider(resource=_resource(settings), sampler=_sampler(settings))
         trace.set_tracer_provider(provider)
     provider.add_span_processor(processor)
-    return Traces(provider, provider.get_tracer(_TRACER_NAME))
+    return Traces(provider, provider.get_tracer(_TRACER_NAME), processor)
 
 
 def parent(headers: Iterable[tuple[bytes, bytes]]) -> Context:
