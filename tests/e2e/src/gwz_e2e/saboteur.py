@@ -3,6 +3,7 @@
 The faults are put into the real library, so that a check that overlooks one is caught.
 """
 
+import copy
 import logging
 import runpy
 import sys
@@ -35,9 +36,10 @@ def double_lines() -> None:
     """Queue one request line in twenty twice."""
 
     def twice(emit: Callable[[logging.LogRecord], None], record: logging.LogRecord, number: int) -> None:
+        twin = copy.copy(record)  # the handler takes the same record only once
         emit(record)
         if number % _EVERY == 0:
-            emit(record)
+            emit(twin)
 
     _each_line(twice)
 
