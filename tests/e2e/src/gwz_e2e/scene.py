@@ -12,7 +12,7 @@ import httpx
 
 from gwz_e2e.breaks import Break
 from gwz_e2e.case import Case, Engines
-from gwz_stack import Supervisor, Urls
+from gwz_stack import Process, Supervisor, Urls
 from gwz_stack.errors import StackError, writing
 
 ENVIRONMENT = "e2e"
@@ -169,27 +169,28 @@ def run_loads(
     loads: Sequence[tuple[Scene, Sequence[str]]], *, watch: Callable[[], None], tell: Callable[[str], None]
 ) -> None:
     """Run every load at once to its end, telling the first one's progress; LoadFailed for one that could not do its work."""
-    supervisor = loads[0][0].supervisor if loads else None
-    if supervisor is None:
+    if not loads:
         return
-    names = [f"load {scene.case.service}" for scene, _ in loads]
+    supervisor = loads[0][0].supervisor
+    running: list[tuple[Scene, Process]] = []
     try:
-        for name, (scene, command) in zip(names, loads, strict=True):
-            supervisor.launch(name, command, log=scene.log_of_load(), env=neutral_environment(), may_end=True)
+        for scene, command in loads:
+            name, log = f"load {scene.case.service}", scene.log_of_load()
+            running.append((scene, supervisor.launch(name, command, log=log, env=neutral_environment(), may_end=True)))
         told = ""
-        while any(supervisor[name].popen.poll() is None for name in names):
+        while any(process.popen.poll() is None for _, process in running):
             watch()
-            for name, (scene, _) in zip(names, loads, strict=True):
-                _judge_exit(scene, supervisor[name].popen.poll())
-            if (line := _last_line(loads[0][0].log_of_load())) != told and "requests ended" in line:
+            for scene, process in running:
+                _judge_exit(scene, process.popen.poll())
+            if (line := _last_line(running[0][1].log)) != told and "requests ended" in line:
                 tell(line)
                 told = line
             time.sleep(_POLL_S)
-        for name, (scene, _) in zip(names, loads, strict=True):
-            _judge_exit(scene, supervisor[name].popen.returncode)
+        for scene, process in running:
+            _judge_exit(scene, process.popen.returncode)
             scene.forge()
     finally:
-        supervisor.stop(*names)
+        supervisor.stop(*(process.name for _, process in running))
 
 
 def _judge_exit(scene: Scene, code: int | None) -> None:

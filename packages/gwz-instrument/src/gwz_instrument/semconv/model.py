@@ -1,6 +1,5 @@
 """The shapes of the contract's entries: frozen, typed, standard library only."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,10 +36,6 @@ class Metric:
     def label_names(self) -> tuple[str, ...]:
         """The label names, in the order in which values are given."""
         return tuple(label.name for label in self.labels)
-
-    def values(self, labels: Mapping[str, str]) -> tuple[str, ...]:
-        """The values of `labels` in the contract's order; KeyError names a missing one."""
-        return tuple(labels[name] for name in self.label_names)
 
 
 @dataclass(frozen=True, slots=True)
