@@ -3,9 +3,40 @@
 Dashboards, checks and emitters refer to these entries and never to strings of their own.
 """
 
-from . import health, http, logs, spans
+from . import business, cache, database, health, http, inference, logs, process, providers, spans, stages
 from .model import Attribute, Field, Label, Metric, Span
 
-METRICS: tuple[Metric, ...] = (*http.METRICS, *health.METRICS)
+CORE: tuple[Metric, ...] = (*http.METRICS, *health.METRICS, *process.METRICS)
+"""What `instrument(app)` alone emits."""
+DOMAIN: tuple[Metric, ...] = (
+    *inference.METRICS,
+    *providers.METRICS,
+    *database.METRICS,
+    *cache.METRICS,
+    *stages.METRICS,
+    *business.METRICS,
+)
+"""What the recorders emit, which an application calls where it calls models, databases and caches."""
+METRICS: tuple[Metric, ...] = (*CORE, *DOMAIN)
 
-__all__ = ["METRICS", "Attribute", "Field", "Label", "Metric", "Span", "health", "http", "logs", "spans"]
+__all__ = [
+    "CORE",
+    "DOMAIN",
+    "METRICS",
+    "Attribute",
+    "Field",
+    "Label",
+    "Metric",
+    "Span",
+    "business",
+    "cache",
+    "database",
+    "health",
+    "http",
+    "inference",
+    "logs",
+    "process",
+    "providers",
+    "spans",
+    "stages",
+]

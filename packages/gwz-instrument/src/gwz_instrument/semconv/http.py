@@ -13,9 +13,17 @@ CLIENT_CLOSED = "499"
 
 APP_NAME = Label("app_name", "one value per process: OTEL_SERVICE_NAME")
 METHOD = Label("method", "the methods of RFC 9110 and PATCH, else _OTHER", (*METHODS, OTHER_METHOD))
-PATH = Label("path", "route templates of the application, <unmatched>, <unrouted>; never the path of the URL")
-STATUS_CODE = Label("status_code", "status codes the application sends, 499 for a client that left before one was sent")
-EXCEPTION_TYPE = Label("exception_type", "class names of exceptions that no handler of the application caught")
+PATH = Label(
+    "path",
+    "route templates of the application, <unmatched>, <unrouted>, past the budget _other; never the path of the URL",
+)
+STATUS_CODE = Label(
+    "status_code",
+    "100 to 599 as the application sends them, 499 for a client that left before one was sent, else _other",
+)
+EXCEPTION_TYPE = Label(
+    "exception_type", "class names of exceptions that no handler of the application caught, past the budget _other"
+)
 
 LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 """Seconds; the upper ones because a language model may answer for minutes."""

@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
+ValueType = Literal["string", "string[]", "int", "double", "boolean"]
+"""OpenTelemetry's words; a double may be written as an integer."""
+SpanKind = Literal["server", "client", "internal"]
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A label of a metric or stream, with a word on what bounds its values."""
+    """A label of a metric or stream, with a word on what bounds its values; `values` are all there are."""
 
     name: str
     bound: str
@@ -40,25 +43,36 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a log line, or a key of its structured metadata."""
+    """A field of a log line, or a key of its structured metadata; `values` are all there are."""
 
     name: str
     brief: str
+    type: ValueType = "string"
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """A span or resource attribute; names are OpenTelemetry's where it has one."""
+    """A span or resource attribute; names are OpenTelemetry's where it has one. `values` are all there are."""
 
     name: str
     brief: str
+    type: ValueType = "string"
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A span: the pattern of its name, its kind, the attributes it may carry."""
+    """A span: the pattern of its name, its kind, the attributes that each has and those that it may have."""
 
     name: str
-    kind: Literal["server", "client", "internal"]
-    attributes: tuple[Attribute, ...]
+    kind: SpanKind
+    required: tuple[Attribute, ...]
+    optional: tuple[Attribute, ...]
     brief: str
+    emitted_by: str
+
+    @property
+    def attributes(self) -> tuple[Attribute, ...]:
+        """Every attribute that it can have."""
+        return self.required + self.optional

@@ -1,0 +1,44 @@
+"""The command `gwz-instrument`: what the library knows, printed."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from .contract import contract_json
+
+_DESCRIPTION = "Metrics, log lines and traces of a GatewayZ backend."
+_EPILOG = "Exit codes: 0 done, 2 wrong arguments. Results go to stdout, diagnostics to stderr."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name and return its exit code."""
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except BrokenPipeError:  # the reader has seen enough, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or its last flush fails and says so
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gwz-instrument", description=_DESCRIPTION, epilog=_EPILOG)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    contract = commands.add_parser(
+        "contract",
+        help="print every declared metric, log field and span as JSON",
+        description="Print every declared metric, log field and span as JSON: what contract.json in the wheel holds.",
+    )
+    contract.set_defaults(command=_print_contract)
+    return parser
+
+
+def _print_contract(_arguments: argparse.Namespace) -> int:
+    sys.stdout.write(contract_json())
+    sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

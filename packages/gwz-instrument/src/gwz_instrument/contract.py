@@ -1,0 +1,73 @@
+"""The contract as a document: contract.json for programs, a reference page for people."""
+
+import json
+from typing import Any
+
+from . import semconv
+from .semconv import Attribute, Field, Label, Metric, Span, logs, spans
+
+SCHEMA = 1
+"""Raised when a reader of the document would have to change."""
+_CORE, _DOMAIN = "core", "domain"
+
+
+def contract() -> dict[str, Any]:
+    """The whole contract as plain data, in the order of declaration."""
+    return {
+        "schema": SCHEMA,
+        "metrics": [_metric(entry) for entry in semconv.METRICS],
+        "logs": {
+            "labels": [_label(label) for label in logs.STREAM_LABELS],
+            "metadata": [_field(field) for field in logs.STRUCTURED_METADATA],
+            "fields": [
+                {**_field(field), "group": group}
+                for group, fields in ((_CORE, (*logs.LINE_FIELDS, *logs.RARE)), (_DOMAIN, logs.DOMAIN_FIELDS))
+                for field in fields
+            ],
+        },
+        "spans": [_span(entry) for entry in spans.SPANS],
+        "resource": [_field(attribute) for attribute in spans.RESOURCE],
+    }
+
+
+def contract_json() -> str:
+    """The text of contract.json; the same contract gives the same text."""
+    return json.dumps(contract(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _metric(entry: Metric) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "type": entry.kind,
+        "unit": entry.unit,
+        "labels": [_label(label) for label in entry.labels],
+        "buckets": list(entry.buckets),
+        "emitted_by": entry.emitted_by,
+        "group": _CORE if entry in semconv.CORE else _DOMAIN,
+        "brief": entry.brief,
+    }
+
+
+def _label(label: Label) -> dict[str, Any]:
+    return {"name": label.name, "bound": label.bound, **_values(label)}
+
+
+def _field(field: Field | Attribute) -> dict[str, Any]:
+    return {"name": field.name, "type": field.type, **_values(field), "brief": field.brief}
+
+
+def _span(entry: Span) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "kind": entry.kind,
+        "attributes": [
+            {**_field(attribute), "required": attribute in entry.required} for attribute in entry.attributes
+        ],
+        "emitted_by": entry.emitted_by,
+        "group": _CORE if entry in spans.CORE else _DOMAIN,
+        "brief": entry.brief,
+    }
+
+
+def _values(entry: Label | Field | Attribute) -> dict[str, list[str]]:
+    return {"values": list(entry.values)} if entry.values else {}
