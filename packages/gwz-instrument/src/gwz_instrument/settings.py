@@ -1,10 +1,15 @@
 """Settings: argument before environment before default, all faults reported at once."""
 
+import dataclasses
+import difflib
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import InitVar, dataclass
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
+
+from . import rules
+from .rules import Rule
 
 HTTP_PROTOBUF = "http/protobuf"
 GRPC = "grpc"
@@ -18,8 +23,17 @@ SAMPLERS = (
     "traceidratio",
 )
 DEFAULT_EXCLUDED = ("/health", "/healthz", "/live", "/metrics", "/ready")
-_PUSH_PATH = "/loki/api/v1/push"
+DEVELOPMENT = ("development", "dev", "local", "test")
+"""Environments, in any case, whose `/metrics` may be read without a token."""
+
 _GRPC_PORT = 4317
+_TRACES_PATH = "/v1/traces"
+_MIB = 1 << 20
+_LONGEST_LINE = 256 << 10
+_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+_TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+_SEED_PROTOCOLS = {"TEMPO_OTLP_HTTP": HTTP_PROTOBUF, "TEMPO_OTLP_GRPC": GRPC}
+"""The seed's names of the endpoint say the protocol too."""
 
 
 class SettingsError(ValueError):
@@ -30,82 +44,238 @@ class SettingsError(ValueError):
         super().__init__("gwz-instrument cannot start:\n" + "\n".join(f"- {problem}" for problem in problems))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
-    """What `instrument()` needs to know. `None` for an address switches its signal off.
+_S = TypeVar("_S")
 
-    Make one with `Settings.load()`, which reads the environment and checks every value.
+
+class _FromEnvironment:
+    """The mark of a setting that no argument was given for."""
+
+    def __repr__(self) -> str:
+        return "<from the environment>"
+
+
+_UNSET = _FromEnvironment()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How a setting is given and what it means; the reference page is made of these."""
+
+    default: Any
+    rule: Rule
+    meaning: str
+    variables: tuple[str, ...]
+    """In order of precedence; the seed's names stand after ours."""
+
+    def found(self, name: str, given: object, environ: Mapping[str, str]) -> tuple[str, Any]:
+        """Where the value comes from (argument, variable, or nowhere: the default) and the value; ValueError if it is wrong."""
+        if given is not _UNSET:
+            return name, self.rule.value(name, given)
+        for variable in self.variables:
+            if text := environ.get(variable, "").strip():
+                return variable, self.rule.read_value(variable, text)
+        return "", self.default
+
+
+def _setting(default: object, rule: Rule, meaning: str, *variables: str) -> Any:
+    return dataclasses.field(default=_UNSET, metadata={"setting": Setting(default, rule, meaning, variables)})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class Settings:
+    """What `instrument()` needs to know; what no argument gives is read from the environment, then has its default.
+
+    Every value is checked; SettingsError lists all that are wrong. `None` for an address switches its signal off.
     """
 
-    service_name: str = "gatewayz"
-    """`OTEL_SERVICE_NAME`: the metrics' `app_name`, the logs' `app`, the traces' `service.name`."""
-    environment: str = "development"
-    """`GWZ_ENVIRONMENT`: the logs' `env`, the traces' `deployment.environment.name`."""
-    log_service: str | None = None
-    """`RAILWAY_SERVICE_NAME`: the logs' `service`; without it the service name."""
-    otlp_endpoint: str | None = None
-    """`OTEL_EXPORTER_OTLP_ENDPOINT`: base URL; `/v1/traces` is added for HTTP."""
-    otlp_protocol: str | None = None
-    """`OTEL_EXPORTER_OTLP_PROTOCOL`; without it `grpc` for port 4317, else `http/protobuf`."""
-    traces_sampler: str = "parentbased_always_on"
-    """`OTEL_TRACES_SAMPLER`."""
-    traces_sampler_arg: float = 1.0
-    """`OTEL_TRACES_SAMPLER_ARG`: the share of traces that the ratio samplers keep, 0 to 1."""
-    loki_url: str | None = None
-    """`GWZ_LOKI_URL`: base URL, without the push path."""
-    prometheus_url: str | None = None
-    """`GWZ_PROMETHEUS_URL`: where the JSON endpoints ask."""
-    tempo_url: str | None = None
-    """`GWZ_TEMPO_URL`: where the status endpoint asks."""
-    exclude_paths: tuple[str, ...] = DEFAULT_EXCLUDED
-    """Exact URL paths that leave no telemetry; `/metrics` never does."""
+    service_name: str = _setting(
+        "gatewayz",
+        rules.TEXT,
+        "Name of the application: the metrics' `app_name`, the logs' `app`, the traces' `service.name`.",
+        "OTEL_SERVICE_NAME",
+    )
+    environment: str = _setting(
+        "development",
+        rules.TEXT,
+        "The logs' `env`, the traces' `deployment.environment.name`. "
+        f"Any other than {', '.join(f'`{name}`' for name in DEVELOPMENT)} needs a metrics token.",
+        "GWZ_ENVIRONMENT",
+        "APP_ENV",
+        "RAILWAY_ENVIRONMENT_NAME",
+    )
+    log_service: str | None = _setting(
+        None, rules.optional(rules.TEXT), "The logs' `service`; without it the service name.", "RAILWAY_SERVICE_NAME"
+    )
+    metrics_token: str | None = _setting(
+        None,
+        rules.optional(rules.SECRET),
+        "What a scraper of `/metrics` must send as `Authorization: Bearer`.",
+        "GWZ_METRICS_TOKEN",
+    )
+    otlp_endpoint: str | None = _setting(
+        None,
+        rules.optional(rules.address("http://tempo:4318")),
+        f"Where spans go: a base URL, to which `{_TRACES_PATH}` is added for HTTP. Without an endpoint no traces; "
+        "`OTEL_SDK_DISABLED=true` and `OTEL_TRACES_EXPORTER=none` switch off the variables.",
+        _ENDPOINT,
+        *_SEED_PROTOCOLS,
+    )
+    otlp_traces_endpoint: str | None = _setting(
+        None,
+        rules.optional(rules.address("http://tempo:4318/v1/traces")),
+        "Where spans go: the whole URL, used as it is, before `otlp_endpoint`.",
+        _TRACES_ENDPOINT,
+    )
+    otlp_protocol: str | None = _setting(
+        None,
+        rules.optional(rules.one_of(*PROTOCOLS)),
+        f"`{HTTP_PROTOBUF}` or `{GRPC}`; without it `{GRPC}` for port {_GRPC_PORT}, else `{HTTP_PROTOBUF}`.",
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+    )
+    traces_sampler: str = _setting(
+        "parentbased_always_on",
+        rules.one_of(*SAMPLERS),
+        f"Which traces are kept: {', '.join(f'`{name}`' for name in SAMPLERS)}.",
+        "OTEL_TRACES_SAMPLER",
+    )
+    traces_sampler_arg: float = _setting(
+        1.0, rules.number(0, 1), "The share of traces that the ratio samplers keep.", "OTEL_TRACES_SAMPLER_ARG"
+    )
+    slow_request_s: float = _setting(
+        10.0,
+        rules.number(0),
+        "A request that took at least so many seconds keeps its server span though its trace is not sampled.",
+        "GWZ_SLOW_REQUEST_S",
+    )
+    loki_url: str | None = _setting(
+        None,
+        rules.optional(rules.address("http://loki:3100", without="/loki/api/v1/push")),
+        "Where log lines go: a base URL; the push path may be there. Without it no logs.",
+        "GWZ_LOKI_URL",
+        "LOKI_PUSH_URL",
+        "LOKI_URL",
+    )
+    loki_token: str | None = _setting(
+        None,
+        rules.optional(rules.SECRET),
+        "What Loki, or the gateway before it, is sent as `Authorization: Bearer`.",
+        "GWZ_LOKI_TOKEN",
+    )
+    log_queue_bytes: int = _setting(
+        16 * _MIB,
+        rules.whole(_LONGEST_LINE),
+        "Log lines that wait for Loki may take so much memory; then the oldest is dropped and counted.",
+        "GWZ_LOG_QUEUE_BYTES",
+    )
+    prometheus_url: str | None = _setting(
+        None,
+        rules.optional(rules.address("http://prometheus:9090")),
+        "Where the JSON endpoints ask.",
+        "GWZ_PROMETHEUS_URL",
+        "PROMETHEUS_URL",
+    )
+    tempo_url: str | None = _setting(
+        None,
+        rules.optional(rules.address("http://tempo:3200")),
+        "Where the status endpoint asks.",
+        "GWZ_TEMPO_URL",
+        "TEMPO_URL",
+    )
+    models: tuple[str, ...] = _setting(
+        (),
+        rules.names("openai/gpt-4o"),
+        "Models that are label values from the start; others become one when an upstream answers them with success.",
+        "GWZ_MODELS",
+    )
+    providers: tuple[str, ...] = _setting(
+        (),
+        rules.names("openrouter"),
+        "Providers that are label values; others become one when the application's code names them as a constant.",
+        "GWZ_PROVIDERS",
+    )
+    max_models: int = _setting(
+        300, rules.whole(1), "At most so many models are label values; the rest is `_other`.", "GWZ_MAX_MODELS"
+    )
+    max_providers: int = _setting(
+        100, rules.whole(1), "At most so many providers are label values; the rest is `_other`.", "GWZ_MAX_PROVIDERS"
+    )
+    max_paths: int = _setting(
+        1000, rules.whole(1), "At most so many route templates are label values; the rest is `_other`.", "GWZ_MAX_PATHS"
+    )
+    exclude_paths: tuple[str, ...] = _setting(
+        DEFAULT_EXCLUDED,
+        rules.paths(always=DEFAULT_EXCLUDED),
+        f"Paths of requests that leave no telemetry, beside {', '.join(f'`{path}`' for path in DEFAULT_EXCLUDED)}, "
+        "which never do: exact, as in the URL.",
+        "GWZ_EXCLUDE_PATHS",
+    )
+    replace_existing: bool = _setting(
+        False,
+        rules.FLAG,
+        "Take out the application's own metrics and routes whose names ours need, instead of refusing to start.",
+        "GWZ_REPLACE_EXISTING",
+    )
+    remove_middleware: tuple[str, ...] = _setting(
+        (), rules.names("ObservabilityMiddleware"), "Class names of the application's middlewares to take out."
+    )
+    environ: InitVar[Mapping[str, str] | None] = None
+
+    def __post_init__(self, environ: Mapping[str, str] | None) -> None:
+        """Fill in and check every value."""
+        environ = os.environ if environ is None else environ
+        sources: dict[str, str] = {}
+        problems: list[str] = []
+        for name, setting in described().items():
+            try:
+                sources[name], value = setting.found(name, getattr(self, name), environ)
+            except ValueError as error:
+                problems.append(str(error))
+                value = setting.default  # so that what follows can be checked all the same
+            object.__setattr__(self, name, value)
+        self._follow_environment(environ, sources)
+        problems += self._contradictions(sources)
+        if problems:
+            raise SettingsError(problems)
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Self:
-        """Settings from `overrides`, the environment and the defaults; SettingsError lists all that is wrong."""
-        known = {field.name for field in fields(cls)}
-        problems = [
-            f"unknown setting {name!r}: the settings are {', '.join(sorted(known))}"
-            for name in sorted(set(overrides) - known)
-        ]
-        given = _from_environment(os.environ if environ is None else environ, problems)
-        given.update({name: value for name, value in overrides.items() if name in known})
-        settings = cls(**given)
-        problems += settings.problems()
-        if problems:
-            raise SettingsError(problems)
-        return settings
+        """Settings from `overrides`, `environ` (by default the process's) and the defaults."""
+        return _checked(lambda known: cls(environ=environ, **known), overrides)
 
-    def problems(self) -> list[str]:
-        """What is wrong with these values, a sentence each, with the cure."""
-        found = [
-            f"{variable} is {value!r}: it must be an address such as {example}"
-            for variable, value, example in (
-                ("OTEL_EXPORTER_OTLP_ENDPOINT", self.otlp_endpoint, "http://tempo:4318"),
-                ("GWZ_LOKI_URL", self.loki_url, "http://loki:3100"),
-                ("GWZ_PROMETHEUS_URL", self.prometheus_url, "http://prometheus:9090"),
-                ("GWZ_TEMPO_URL", self.tempo_url, "http://tempo:3200"),
+    @classmethod
+    def resolve(cls, settings: Self | None, overrides: Mapping[str, Any]) -> Self:
+        """What `instrument()` was given: `overrides` over `settings`, or over the environment when there are none."""
+        if settings is None:
+            return _checked(lambda known: cls(**known), overrides)
+        if not isinstance(settings, cls):
+            problem = (
+                f"settings is of type {type(settings).__name__}: give Settings(...), "
+                "or single settings by name, as in instrument(app, loki_url='http://loki:3100')"
             )
-            if value is not None and not _is_address(value)
-        ]
-        if not self.service_name:
-            found.append("OTEL_SERVICE_NAME is empty: name the application, for example OTEL_SERVICE_NAME=gatewayz")
-        if self.otlp_protocol not in (None, *PROTOCOLS):
-            found.append(
-                f"OTEL_EXPORTER_OTLP_PROTOCOL is {self.otlp_protocol!r}: it must be one of {', '.join(PROTOCOLS)}"
-            )
-        if self.traces_sampler not in SAMPLERS:
-            found.append(f"OTEL_TRACES_SAMPLER is {self.traces_sampler!r}: it must be one of {', '.join(SAMPLERS)}")
-        if not 0.0 <= self.traces_sampler_arg <= 1.0:  # NaN fails this too
-            found.append(f"OTEL_TRACES_SAMPLER_ARG is {self.traces_sampler_arg!r}: it must be a number from 0 to 1")
-        return found
+            raise SettingsError([problem])
+        return _checked(lambda known: dataclasses.replace(settings, **known), overrides)
+
+    def __repr__(self) -> str:
+        """All values; tokens and passwords hidden."""
+        shown = (f"{name}={setting.rule.shown(getattr(self, name))}" for name, setting in described().items())
+        return f"Settings({', '.join(shown)})"
 
     @property
     def protocol(self) -> str:
         """The OTLP protocol in force."""
         if self.otlp_protocol:
             return self.otlp_protocol
-        return GRPC if self.otlp_endpoint and urlsplit(self.otlp_endpoint).port == _GRPC_PORT else HTTP_PROTOBUF
+        endpoint = self.otlp_traces_endpoint or self.otlp_endpoint
+        return GRPC if endpoint and urlsplit(endpoint).port == _GRPC_PORT else HTTP_PROTOBUF
+
+    @property
+    def traces_url(self) -> str | None:
+        """Where the exporter of `protocol` sends to; None: no traces."""
+        if self.otlp_traces_endpoint or self.otlp_endpoint is None:
+            return self.otlp_traces_endpoint
+        path = "" if self.protocol == GRPC or self.otlp_endpoint.endswith(_TRACES_PATH) else _TRACES_PATH
+        return self.otlp_endpoint + path
 
     @property
     def stream_labels(self) -> dict[str, str]:
@@ -116,57 +286,62 @@ class Settings:
             "service": self.log_service or self.service_name,
         }
 
+    def _follow_environment(self, environ: Mapping[str, str], sources: Mapping[str, str]) -> None:
+        """Heed what OpenTelemetry's and the seed's variables say about each other."""
+        disabled = _disables_traces(environ)
+        for name in ("otlp_endpoint", "otlp_traces_endpoint"):
+            if disabled and sources.get(name) != name:
+                object.__setattr__(self, name, None)
+        implied = _SEED_PROTOCOLS.get(sources.get("otlp_endpoint", ""))
+        if implied and not self.otlp_protocol and not self.otlp_traces_endpoint:
+            object.__setattr__(self, "otlp_protocol", implied)
 
-def _from_environment(environ: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
-    """Read the variables that are set and not empty; a number that is none goes to `problems`."""
-    found: dict[str, Any] = {}
-    for name, variables in _VARIABLES.items():
-        for variable, read in variables:
-            if text := environ.get(variable, "").strip():
-                try:
-                    found[name] = read(text)
-                except ValueError:
-                    problems.append(f"{variable} is {text!r}: it must be a number")
-                break
-    _read_seed_otlp(environ, found)
-    return found
-
-
-def _read_seed_otlp(environ: Mapping[str, str], found: dict[str, Any]) -> None:
-    """`TEMPO_OTLP_HTTP` before `TEMPO_OTLP_GRPC`, each with its protocol, when ours is not set."""
-    if "otlp_endpoint" in found:
-        return
-    for variable, protocol in (("TEMPO_OTLP_HTTP", HTTP_PROTOBUF), ("TEMPO_OTLP_GRPC", GRPC)):
-        if endpoint := environ.get(variable, "").strip():
-            found["otlp_endpoint"] = endpoint
-            found.setdefault("otlp_protocol", protocol)
-            return
-
-
-def _push_base(url: str) -> str:
-    return url.rstrip("/").removesuffix(_PUSH_PATH)
-
-
-_Read = Callable[[str], Any]
-_VARIABLES: dict[str, tuple[tuple[str, _Read], ...]] = {
-    "service_name": (("OTEL_SERVICE_NAME", str),),
-    "environment": (("GWZ_ENVIRONMENT", str), ("APP_ENV", str), ("RAILWAY_ENVIRONMENT_NAME", str)),
-    "log_service": (("RAILWAY_SERVICE_NAME", str),),
-    "otlp_endpoint": (("OTEL_EXPORTER_OTLP_ENDPOINT", str),),
-    "otlp_protocol": (("OTEL_EXPORTER_OTLP_PROTOCOL", str),),
-    "traces_sampler": (("OTEL_TRACES_SAMPLER", str),),
-    "traces_sampler_arg": (("OTEL_TRACES_SAMPLER_ARG", float),),
-    "loki_url": (("GWZ_LOKI_URL", str), ("LOKI_PUSH_URL", _push_base), ("LOKI_URL", str)),
-    "prometheus_url": (("GWZ_PROMETHEUS_URL", str), ("PROMETHEUS_URL", str)),
-    "tempo_url": (("GWZ_TEMPO_URL", str), ("TEMPO_URL", str)),
-}
-"""Setting → variables in order of precedence; the seed's names stand after ours."""
+    def _contradictions(self, sources: Mapping[str, str]) -> list[str]:
+        """What is wrong between settings that are right by themselves."""
+        found = [
+            f"{sources.get(names) or names} has {len(given)} {names}, more than max_{names} allows ({most}): "
+            f"raise GWZ_MAX_{names.upper()} or name fewer"
+            for names, given, most in (
+                ("models", self.models, self.max_models),
+                ("providers", self.providers, self.max_providers),
+            )
+            if len(given) > most
+        ]
+        if "metrics_token" in sources and not self.metrics_token and self.environment.lower() not in DEVELOPMENT:
+            found.append(
+                f"GWZ_METRICS_TOKEN is not set, and {sources.get('environment') or 'environment'} is "
+                f"{self.environment!r}: /metrics is answered before the application's own authentication, so anybody "
+                "could read it. Set GWZ_METRICS_TOKEN to a random text and give Prometheus a file with the same text: "
+                "in its scrape job, authorization: {credentials_file: /etc/prometheus/metrics_token}. "
+                f"On a developer's machine set GWZ_ENVIRONMENT to one of {', '.join(DEVELOPMENT)}"
+            )
+        return found
 
 
-def _is_address(value: str) -> bool:
+def described() -> dict[str, Setting]:
+    """Every setting by its name, in the order of the class."""
+    return {field.name: field.metadata["setting"] for field in dataclasses.fields(Settings)}
+
+
+def _checked(make: Callable[[dict[str, Any]], _S], overrides: Mapping[str, Any]) -> _S:
+    """What `make` returns for the overrides that are settings; what is unknown is reported with what is wrong."""
+    known = described()
+    problems = [_unknown(name, known) for name in overrides if name not in known]
     try:
-        parts = urlsplit(value)
-        port = parts.port
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
+        settings = make({name: value for name, value in overrides.items() if name in known})
+    except SettingsError as error:
+        raise SettingsError([*problems, *error.problems]) from None
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    cure = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(sorted(known))}"
+    return f"there is no setting {name!r}: {cure}"
+
+
+def _disables_traces(environ: Mapping[str, str]) -> bool:
+    disabled = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    return disabled or environ.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none"
