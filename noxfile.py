@@ -13,7 +13,8 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "tests"]
 
 REQUIREMENTS = Path("requirements")
-PACKAGES = ("packages/gwz-instrument", "dashboards", "examples/fastapi_app", "stack", "tests/e2e")
+PACKAGES = ("packages/gwz-instrument", "dashboards", "examples/fastapi_app", "stack", "tests/e2e", "bench")
+INSTRUMENT = "packages/gwz-instrument"
 PROVISION = "packages/gwz-provision"
 TYPED = (*(f"{package}/src" for package in (*PACKAGES, PROVISION)), "noxfile.py")
 OURS = ("gwz-instrument", "gwz-example-fastapi", "gwz-stack")
@@ -22,8 +23,10 @@ LOCKS = {
     "tests": (("build", "tests"), PACKAGES),
     "lint": (("build", "tests", "lint"), PACKAGES),
     "provision": (("build", "provision"), (PROVISION,)),
+    "bench": (("build", "bench"), ("packages/gwz-instrument", "bench")),
+    "pins": (("build", "tests"), (INSTRUMENT,)),
 }
-"""Lock file → the dependency groups and the packages whose needs it holds."""
+"""Lock file → the dependency groups and the packages whose needs it holds; a `.in` file beside it has further ones."""
 
 
 @nox.session
@@ -34,6 +37,14 @@ def tests(session: nox.Session) -> None:
     # grafana-client's HTTP stack replaces the urllib3 of python-logging-loki: it lives apart.
     python = _provision_environment(session) / "python"
     session.run(str(python), "-m", "pytest", "-c", f"{PROVISION}/pyproject.toml", PROVISION, external=True)
+
+
+@nox.session
+def pins(session: nox.Session) -> None:
+    """Run gwz-instrument's tests on the oldest versions that it supports; arguments after -- go to pytest."""
+    session.install("--require-hashes", "-r", str(REQUIREMENTS / "pins.txt"))
+    session.install("--no-deps", "--no-build-isolation", "-e", INSTRUMENT)
+    session.run("pytest", INSTRUMENT, *session.posargs)
 
 
 @nox.session
@@ -51,6 +62,13 @@ def stack(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Measure gwz-instrument beside its peers; `-- --help` lists the options, `-- page` writes docs/benchmark.md."""
+    _install(session, "bench")
+    session.run("python", "-m", "gwz_bench", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style, formatting and types."""
     _install(session, "lint")
@@ -61,8 +79,9 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def generate(session: nox.Session) -> None:
-    """Write everything that is generated: dashboards, and the bundle inside gwz-provision."""
+    """Write everything that is generated: the contract, dashboards, gwz-provision's bundle; `-- --check` tells what drifted."""
     _install(session, "tests")
+    session.run("python", "-m", "gwz_instrument._generate", *session.posargs)
     session.run("python", "-m", "gwz_dashboards.generate", *session.posargs)
 
 
@@ -85,6 +104,7 @@ def lock(session: nox.Session) -> None:
             *(f"--no-emit-package={package}" for package in OURS),
             *("--output-file", str(REQUIREMENTS / f"{name}.txt")),
             *(f"{package}/pyproject.toml" for package in packages),
+            *(str(file) for file in REQUIREMENTS.glob(f"{name}.in")),
             *session.posargs,
         )
 
