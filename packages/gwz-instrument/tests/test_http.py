@@ -1,25 +1,41 @@
 import asyncio
+import contextlib
+import contextvars
+import gc
+import gzip
 import json
 import logging
 import threading
+import time
+import weakref
 
 import pytest
 from fastapi import APIRouter, BackgroundTasks, FastAPI, HTTPException
 from fastapi.responses import StreamingResponse
 from hypothesis import given
 from hypothesis.strategies import lists, sampled_from
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from gwz_instrument import annotate, instrument
-from gwz_instrument.http import Ending, TelemetryMiddleware, ending
-from gwz_instrument.http import metadata as metadata_now
+from gwz_instrument import SettingsError, annotate, instrument
+from gwz_instrument.exchange import Ending, ending
+from gwz_instrument.exchange import metadata as metadata_now
+from gwz_instrument.exposition import Exposition
+from gwz_instrument.http import Parts, TelemetryMiddleware
+from gwz_instrument.labels import HttpLabels
 from gwz_instrument.logs import PUSH_PATH, LokiHandler
 from gwz_instrument.metrics import Collectors
 from gwz_instrument.routes import RouteTemplates
+from gwz_instrument.server_span import ServerSpans
+from gwz_instrument.traces import Traces
 
 TRACE_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 REQUESTS, DURATION_COUNT = "fastapi_requests_total", "fastapi_requests_duration_seconds_count"
@@ -28,19 +44,22 @@ REQUESTS, DURATION_COUNT = "fastapi_requests_total", "fastapi_requests_duration_
 class World:
     """An application behind the middleware, and everything it emitted."""
 
-    def __init__(self, app, tracer=None, exporter=None, handler=None):
+    def __init__(self, app, traces=None, exporter=None, handler=None, *, max_paths=50, token=None):
         self.app, self._exporter = app, exporter
-        self.registry = CollectorRegistry()
-        collectors = Collectors("gw")
-        collectors.register(self.registry)
+        self.registry, self.collectors = CollectorRegistry(), Collectors()
+        self.registry.register(self.collectors)
         self.asgi = TelemetryMiddleware(
             app,
-            templates=RouteTemplates(app),
-            collectors=collectors,
-            registry=self.registry,
-            tracer=tracer,
-            log_handler=handler,
-            exclude_paths=("/health",),
+            Parts(
+                app_name="gw",
+                templates=RouteTemplates(app),
+                collectors=self.collectors,
+                exposition=Exposition(self.registry, self.collectors, token),
+                labels=HttpLabels(self.collectors, max_paths=max_paths),
+                spans=traces and ServerSpans(traces, slow_s=0.1),
+                lines=handler,
+                exclude_paths=("/health",),
+            ),
         )
 
     def samples(self, name):
@@ -60,7 +79,7 @@ class World:
         return await call(self.asgi, path, **options)
 
 
-async def call(app, path, *, method="GET", headers=(), body=b"", leave_after=None):
+async def call(app, path, *, method="GET", headers=(), body=b"", leave_after=None, root_path=""):
     """Drive one ASGI call; with `leave_after` the client leaves after that many messages of the response."""
     sent, left = [], asyncio.Event()
     messages = [{"type": "http.request", "body": body, "more_body": False}]
@@ -80,12 +99,30 @@ async def call(app, path, *, method="GET", headers=(), body=b"", leave_after=Non
 
     scope = {
         "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": method,
-        "path": path, "raw_path": path.encode(), "root_path": "", "scheme": "http", "query_string": b"",
+        "path": path, "raw_path": path.encode(), "root_path": root_path, "scheme": "http", "query_string": b"",
         "headers": [(name.encode(), value.encode()) for name, value in headers],
         "server": ("127.0.0.1", 8000), "client": ("127.0.0.1", 5),
     }  # fmt: skip
     await asyncio.wait_for(app(scope, receive, send), 10)
     return sent
+
+
+def traces_of(provider, exporter):
+    """Traces whose spans, kept ones included, end in `exporter`."""
+    processor = SimpleSpanProcessor(exporter)
+    provider.add_span_processor(processor)
+    return Traces(provider, provider.get_tracer("test"), processor), exporter
+
+
+@pytest.fixture
+def spans():
+    return traces_of(TracerProvider(), InMemorySpanExporter())
+
+
+@pytest.fixture
+def unsampled():
+    """An unsampled trace leaves only what is kept."""
+    return traces_of(TracerProvider(sampler=ALWAYS_OFF), InMemorySpanExporter())
 
 
 @pytest.fixture
@@ -407,7 +444,6 @@ async def test_metrics_answer_200_in_the_format_that_is_asked_for(world):
     start, body = await world.get("/metrics")
     assert start["status"] == 200
     assert dict(start["headers"])[b"content-type"].startswith(b"text/plain")
-    assert b'fastapi_app_info{app_name="gw"} 1.0' in body["body"]
     assert b"_created" not in body["body"]
     start, body = await world.get("/metrics", headers=[("accept", "application/openmetrics-text;version=1.0.0")])
     assert dict(start["headers"])[b"content-type"].startswith(b"application/openmetrics-text")
@@ -429,20 +465,22 @@ async def test_one_line_instruments_an_application_and_a_second_one_changes_noth
     assert [(sample.labels["app_name"], sample.value) for sample in requests.samples] == [("one", 1)]
 
 
-class Broken(logging.Handler):
-    def handle(self, *_):
+class Broken:
+    def write(self, **_):
         raise RuntimeError("our own fault")
 
 
 async def test_a_fault_of_ours_never_reaches_the_application_and_is_told_once(app, monkeypatch, caplog):
-    world = World(app, handler=Broken())
     monkeypatch.setattr(RouteTemplates, "of", lambda *_: 1 / 0)
+    world = World(app, handler=Broken())
     for _ in range(3):
         start, body = await world.get("/items/1")
     assert (start["status"], body["body"]) == (200, b'{"item":"1"}')
     told = [record.message for record in caplog.records if record.name == "gwz_instrument"]
     assert len(told) == 2, "one for each step that failed"
-    assert "failed to record a request (_measure)" in told[0]
+    assert "failed to record a request (send)" in told[0]
+    dropped = world.samples("gwz_telemetry_dropped_total")
+    assert (dropped["metrics", "fault"], dropped["logs", "fault"]) == (3, 3)
 
 
 async def test_messages_that_make_no_sense_are_the_servers_to_refuse(world):
@@ -450,7 +488,7 @@ async def test_messages_that_make_no_sense_are_the_servers_to_refuse(world):
         for message in ({}, {"type": "http.response.start"}, {"type": "http.response.body", "body": None}):
             await send(message)
 
-    world.asgi._app = nonsense
+    world.asgi.app = nonsense
     assert len(await world.get("/")) == 3
 
 
@@ -518,3 +556,263 @@ async def test_a_claimed_size_beyond_reason_is_not_believed(world, size):
     start, _ = await world.get("/items/1", headers=[("content-length", size)])
     assert start["status"] == 200
     assert world.samples("fastapi_request_size_bytes_sum") == {("GET", "/items/{item}"): 0}
+
+
+@pytest.mark.parametrize(
+    ("path", "outcome"), [("/raise", "error"), ("/stream-break", "stream_error"), ("/timeout", "timeout")]
+)
+async def test_an_unsampled_request_that_fails_keeps_its_server_span(app, unsampled, path, outcome):
+    world = World(app, *unsampled)
+    with contextlib.suppress(Exception):
+        await world.get(path, headers=[("traceparent", f"00-{TRACE_ID}-{PARENT_ID}-00")])
+    span = world.span
+    assert (span.name, span.kind) == (f"GET {path}", SpanKind.SERVER)
+    assert f"{span.context.trace_id:032x}" == TRACE_ID
+    assert f"{span.parent.span_id:016x}" == PARENT_ID
+    assert span.attributes["gwz.kept"] is True
+    assert span.attributes["gwz.outcome"] == outcome
+    assert 0 <= span.end_time - span.start_time < 1e9
+    assert abs(span.end_time - time.time_ns()) < 5e9
+
+
+async def test_an_unsampled_request_that_is_slow_keeps_its_span_and_a_quick_one_none(app, unsampled):
+    @app.get("/slow")
+    async def slow():
+        await asyncio.sleep(0.15)
+
+    world = World(app, *unsampled)
+    await world.get("/items/1")
+    await world.get("/slow")
+    assert world.span.name == "GET /slow"
+    assert (world.span.end_time - world.span.start_time) >= 0.15e9
+    assert world.span.status.status_code is StatusCode.UNSET
+
+
+async def test_a_kept_span_has_the_ids_of_the_requests_lines(app, unsampled):
+    seen = {}
+
+    @app.get("/ids")
+    async def ids():
+        seen.update(metadata_now())
+        raise HTTPException(503)
+
+    world = World(app, *unsampled)
+    await world.get("/ids")
+    assert seen["trace_id"] == f"{world.span.context.trace_id:032x}"
+    assert seen["span_id"] == f"{world.span.context.span_id:016x}"
+
+
+async def test_a_stream_says_how_its_parts_came(world, loki):
+    @world.app.get("/parts")
+    async def parts():
+        async def produce():
+            yield b"a"
+            await asyncio.sleep(0.05)
+            yield b"b"
+            yield b"c"
+
+        return StreamingResponse(produce())
+
+    await world.get("/parts")
+    attributes = world.span.attributes
+    assert attributes["gwz.response.chunks"] == 3
+    assert 0 < attributes["gwz.response.time_to_first_byte"] < 0.05 <= attributes["gwz.response.longest_gap"]
+
+
+async def test_the_line_and_the_span_are_there_while_a_background_task_still_runs(app, spans, loki):
+    release = asyncio.Event()
+
+    @app.get("/working")
+    async def working(tasks: BackgroundTasks):
+        tasks.add_task(release.wait)
+
+    handler = LokiHandler(loki.url + PUSH_PATH)
+    world = World(app, *spans, handler)
+    task = asyncio.create_task(world.get("/working"))
+    while not world._exporter.get_finished_spans():
+        await asyncio.sleep(0.01)
+    assert await asyncio.to_thread(handler.force_flush, 2)
+    assert json.loads(loki.lines[0][2])["outcome"] == "success"
+    assert not task.done()
+    release.set()
+    await task
+    handler.drain()
+
+
+async def test_templates_beyond_the_budget_are_one_label_set(app):
+    for number in range(60):
+        app.add_api_route(f"/r{number}/{{x}}", lambda x: x)
+    world = World(app, max_paths=10)
+    for number in range(60):
+        await world.get(f"/r{number}/1")
+    counted = world.samples(REQUESTS)
+    assert len(counted) == 11
+    assert counted["GET", "_other", "200"] == 50
+    assert world.samples("fastapi_requests_in_progress")["GET", "_other"] == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "label"), [(200, "200"), (99, "_other"), (600, "_other"), (10**9, "_other"), ("x", "500")]
+)
+async def test_a_status_that_is_none_becomes_no_label_value_of_its_own(status, label):
+    async def app(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body"})
+
+    world = World(app)
+    await world.get("/")
+    assert list(world.samples(REQUESTS)) == [("GET", "<unrouted>", label)]
+
+
+async def test_metrics_want_the_token_and_are_read_only(app):
+    world = World(app, token="t0ken")
+    assert (await world.get("/metrics"))[0]["status"] == 401
+    assert (await world.get("/metrics", method="POST"))[0]["status"] == 405
+    allowed = [("authorization", "Bearer t0ken")]
+    assert (await world.get("/metrics", headers=allowed))[0]["status"] == 200
+    head = await world.get("/metrics", method="HEAD", headers=allowed)
+    assert (head[0]["status"], head[1]["body"]) == (200, b"")
+    assert world.samples("gwz_telemetry_items_total")["metrics", "delivered"] == 2
+
+
+async def test_metrics_are_compressed_once_whatever_compresses_inside(app):
+    app.add_middleware(GZipMiddleware, minimum_size=1)
+    registry = CollectorRegistry()
+    instrument(app, registry=registry)
+    start, body = await call(app, "/metrics", headers=[("accept-encoding", "gzip")])
+    assert [value for name, value in start["headers"] if name == b"content-encoding"] == [b"gzip"]
+    assert gzip.decompress(body["body"]).startswith(b"# HELP")
+
+
+async def test_metrics_below_a_root_path_are_found(world):
+    start, _ = await call(world.asgi, "/api/metrics", root_path="/api")
+    assert start["status"] == 200
+    await call(world.asgi, "/api/health", root_path="/api")
+    assert world.samples(REQUESTS) == {}
+
+
+async def test_a_file_that_the_server_sends_is_measured(tmp_path):
+    file = tmp_path / "f"
+    file.write_bytes(b"x" * 300)
+
+    async def app(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.pathsend", "path": str(file)})
+
+    world = World(app)
+    await world.get("/")
+    assert world.samples("fastapi_response_size_bytes_sum") == {("GET", "<unrouted>"): 300}
+
+
+async def test_a_zero_copy_response_ends_with_its_last_part():
+    async def app(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.zerocopysend", "file": 1, "count": 5, "more_body": True})
+        await send({"type": "http.response.zerocopysend", "file": 1, "count": 7})
+
+    world = World(app)
+    await world.get("/")
+    assert world.samples("fastapi_response_size_bytes_sum") == {("GET", "<unrouted>"): 12}
+
+
+async def test_a_request_that_is_closed_from_another_context_is_recorded(spans):
+    """What the garbage collector does to a server that has forgotten a request."""
+
+    async def app(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await asyncio.sleep(60)
+
+    world = World(app, *spans)
+    coroutine = world.asgi(
+        {"type": "http", "method": "GET", "path": "/", "headers": []}, None, lambda _: asyncio.sleep(0)
+    )
+    contextvars.Context().run(coroutine.send, None)
+    contextvars.Context().run(coroutine.send, None)
+    contextvars.Context().run(coroutine.close)
+    assert world.samples(REQUESTS) == {("GET", "<unrouted>", "200"): 1}
+    assert world.samples("fastapi_requests_in_progress") == {("GET", "<unrouted>"): 0}
+    assert world.span.attributes["gwz.outcome"] == "stream_error"
+
+
+async def test_a_finished_request_is_freed_without_the_garbage_collector(app):
+    world, left = World(app), weakref.WeakSet()
+    begin = world.asgi._begin
+    world.asgi._begin = lambda scope: left.add(exchange := begin(scope)) or exchange
+    gc.collect()
+    gc.disable()
+    try:
+        await world.get("/items/1")
+        assert len(left) == 0
+    finally:
+        gc.enable()
+
+
+async def test_a_span_made_by_somebody_outside_is_not_made_twice(app, spans):
+    """FastAPI with a provider of its own stands outside of us."""
+    world = World(app, *spans)
+    tracer = TracerProvider().get_tracer("outside")
+    with tracer.start_as_current_span("theirs", kind=SpanKind.SERVER) as theirs:
+        await world.get("/items/1")
+    assert world._exporter.get_finished_spans() == ()
+    exemplars = [s.exemplar.labels["trace_id"] for f in world.registry.collect() for s in f.samples if s.exemplar]
+    assert exemplars == [f"{theirs.get_span_context().trace_id:032x}"]
+
+
+async def test_two_applications_of_a_process_share_metrics_and_keep_their_names():
+    registry, apps = CollectorRegistry(), {}
+    for name in ("one", "two"):
+        apps[name] = FastAPI()
+        apps[name].get("/")(lambda: "ok")
+        instrument(apps[name], registry=registry, service_name=name)
+        await call(apps[name], "/")
+    (requests,) = [family for family in registry.collect() if family.name == "fastapi_requests"]
+    assert {sample.labels["app_name"]: sample.value for sample in requests.samples} == {"one": 1, "two": 1}
+    (info,) = [family for family in registry.collect() if family.name == "fastapi_app_info"]
+    assert {sample.labels["app_name"] for sample in info.samples} == {"one", "two"}
+
+
+async def test_lifespan_and_websockets_pass_through(app):
+    seen = []
+
+    async def inner(scope, receive, send):
+        seen.append((scope["type"], await receive()))
+        await send({"type": "lifespan.startup.complete"})
+
+    world, sent = World(inner), []
+
+    async def send(message):
+        sent.append(message)
+
+    async def receive():
+        return {"type": "x"}
+
+    for kind in ("lifespan", "websocket", "unknown"):
+        await world.asgi({"type": kind}, receive, send)
+    assert seen == [("lifespan", {"type": "x"}), ("websocket", {"type": "x"}), ("unknown", {"type": "x"})]
+    assert len(sent) == 3
+    assert world.samples(REQUESTS) == {}
+
+
+async def test_a_set_up_that_fails_leaves_nothing_behind():
+    app, registry = FastAPI(), CollectorRegistry()
+    handlers = list(logging.getLogger().handlers)
+    with pytest.raises(SettingsError, match="no-such-middleware"):
+        instrument(app, registry=registry, loki_url="http://127.0.0.1:9", remove_middleware=("no-such-middleware",))
+    assert list(registry.collect()) == []
+    assert logging.getLogger().handlers == handlers
+    instrument(app, registry=registry)
+
+
+async def test_shutdown_takes_the_handler_off_and_a_scrape_does_not_put_it_back(loki):
+    app, registry = FastAPI(), CollectorRegistry()
+    before = list(logging.getLogger().handlers)
+    telemetry = instrument(app, registry=registry, loki_url=loki.url)
+    try:
+        logging.getLogger("application").warning("one line")
+        await call(app, "/metrics")
+        assert telemetry.force_flush(3)
+    finally:
+        telemetry.shutdown()
+    await call(app, "/metrics")
+    assert logging.getLogger().handlers == before
+    assert [json.loads(line)["message"] for _, _, line, _ in loki.lines].count("one line") == 1

@@ -5,9 +5,25 @@ from gwz_instrument import instrument
 telemetry = instrument(app)
 """
 
-from .http import annotate
-from .metrics import NameTakenError
+from typing import TYPE_CHECKING, Any
+
 from .settings import Settings, SettingsError
 from .telemetry import Telemetry, instrument
 
-__all__ = ["NameTakenError", "Settings", "SettingsError", "Telemetry", "annotate", "instrument"]
+if TYPE_CHECKING:
+    from .exchange import annotate
+    from .takeover import CollisionError
+
+__all__ = ["CollisionError", "Settings", "SettingsError", "Telemetry", "annotate", "instrument"]
+
+_LATER = {"CollisionError": "takeover", "annotate": "exchange"}
+"""Names whose modules import what is slow to load."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415  # as above
+
+    return getattr(import_module(f".{_LATER[name]}", __name__), name)

@@ -1,101 +1,110 @@
-"""The contract's metrics as one collector in prometheus_client's registry, and the /metrics answer."""
+"""The contract's metrics as one collector in prometheus_client's registry."""
 
-import gzip
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from weakref import WeakKeyDictionary
 
-from prometheus_client import Counter, Gauge, Histogram
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from . import semconv
-from .semconv import Metric, health, http
+from . import multiprocess, semconv
+from .cells import KINDS, Bundle, Cell, Counter, Gauge, Histogram
+from .semconv import Metric, health
 
-Child = Counter | Gauge | Histogram
-LiveRequests = Callable[[], Mapping[tuple[str, str], int]]
-"""Requests under way by (method, path); a pair that has been seen stays, at zero."""
+Values = tuple[str, ...]
+Reader = Callable[[], Mapping[Values, float]]
+"""Called at each scrape: the gauge's values by label values; no entry, no series."""
 
-_KINDS: dict[str, type[Child]] = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}
-
-
-class NameTakenError(ValueError):
-    """The registry already holds a collector with a name of the contract."""
+_OWN = tuple(entry for entry in semconv.CORE if entry.emitted_by.startswith("gwz_instrument."))
 
 
 class Collectors(Collector):
-    """Every metric of the contract, registered as one collector.
+    """Every metric of the contract that this package emits, registered as one collector.
 
-    One collector can be taken out and put back as a whole, and leaves out the `_created` series
-    that prometheus_client would add for each counter and histogram.
+    One collector can be taken out and put back as a whole, has no `_created` series, and its cells cost a
+    fraction of prometheus_client's children. In multi-process mode the cells are prometheus_client's own,
+    which write the files that the workers share.
     """
 
-    def __init__(self, app_name: str) -> None:
-        self._app_name = app_name
-        self._metrics = {entry: _make(entry) for entry in semconv.METRICS if entry is not http.IN_PROGRESS}
-        self._live: LiveRequests = dict
-        self.child(http.APP_INFO).set(1)  # type: ignore[union-attr]
-        for reason in health.REASON.values:
-            self.child(health.DROPPED, "logs", reason)
+    def __init__(self, entries: Iterable[Metric] = _OWN) -> None:
+        self._entries = tuple(entries)
+        # By name, because the hash of an entry is that of everything it says.
+        self._cells: dict[str, dict[Values, Cell]] = {entry.name: {} for entry in self._entries}
+        self._readers: dict[str, dict[object, Reader]] = {}
+        self._shared = multiprocess.Shared() if multiprocess.enabled() else None
+        for signal in health.SIGNAL.values:
+            for outcome in health.OUTCOME.values:
+                self.child(health.ITEMS, signal, outcome)
+            for reason in health.REASON.values:
+                self.child(health.DROPPED, signal, reason)
 
-    def child(self, entry: Metric, *values: str) -> Child:
-        """The child of `entry` for the label values after `app_name`; made at zero when it is new."""
-        return self._metrics[entry].labels(self._app_name, *values)
+    def child(self, entry: Metric, *values: str) -> Cell:
+        """The cell of `entry` for these label values, in the contract's order; made at zero when it is new."""
+        cells = self._cells[entry.name]
+        cell = cells.get(values)
+        return cells.setdefault(values, self._make(entry, values)) if cell is None else cell
 
-    def count(self, entry: Metric, *values: str, amount: float = 1) -> None:
+    def bundle(self, entries: Sequence[Metric], *values: str) -> Bundle | multiprocess.Bundle:
+        """The cells of histograms that have these label values in common and are observed together."""
+        cells = [self.child(entry, *values) for entry in entries]
+        own = [cell for cell in cells if isinstance(cell, Histogram)]
+        return Bundle(own) if self._shared is None else multiprocess.Bundle(cells)
+
+    def count(self, entry: Metric, *values: str, amount: float = 1.0) -> None:
         """Add `amount` to the counter `entry`."""
-        child = self.child(entry, *values)
-        if not isinstance(child, Counter):
-            raise TypeError(f"{entry.name} is a {entry.kind}, not a counter: it cannot be counted up")
-        child.inc(amount)
+        self.child(entry, *values).inc(amount)
 
-    def watch_requests(self, live: LiveRequests) -> None:
-        """Take the requests in progress from `live` at each scrape: a gauge that is read cannot leak."""
-        self._live = live
+    def tell(self, signal: str, word: str, number: int = 1) -> None:
+        """Count items of a signal: `word` is `delivered`, or the reason for which they were given up."""
+        if word == health.DELIVERED:
+            self.count(health.ITEMS, signal, word, amount=number)
+        else:
+            self.count(health.DROPPED, signal, word, amount=number)
+            self.count(health.ITEMS, signal, health.DROPPED_OUTCOME, amount=number)
 
-    def register(self, registry: CollectorRegistry) -> None:
-        """Join `registry`; NameTakenError when the application has registered one of our names itself."""
-        try:
-            registry.register(self)
-        except ValueError as error:
-            raise NameTakenError(
-                f"a metric of the contract is already registered: {error}. The application, or a second "
-                "call of instrument() for another app in this process, made it. Remove that collector, or "
-                "give instrument() a registry of its own: instrument(app, registry=CollectorRegistry())"
-            ) from error
+    def watch(self, entry: Metric, reader: Reader, owner: object = None) -> None:
+        """Take the gauge `entry` from `reader` at each scrape: a gauge that is read cannot leak. One reader per owner."""
+        self._readers.setdefault(entry.name, {})[owner] = reader
 
     def collect(self) -> Iterator[Family]:
-        """Yield every metric of the contract, without `_created` samples."""
-        for metric in self._metrics.values():
-            for family in metric.collect():
-                family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
-                yield family
-        yield self._in_progress()
+        """Yield every metric of the contract."""
+        for entry in self._entries:
+            family = Family(entry.family, entry.brief, entry.kind)
+            for values, cell in list(self._cells[entry.name].items()):
+                if isinstance(cell, Counter | Gauge | Histogram):
+                    cell.add_to(family, dict(zip(entry.label_names, values, strict=True)))
+            for values, number in self._read(entry).items():
+                family.add_sample(entry.name, dict(zip(entry.label_names, values, strict=True)), number)
+            yield family
 
     def describe(self) -> Iterable[Family]:
         """Name what `collect` yields, so that the registry can refuse duplicates."""
-        return [Family(entry.family, entry.brief, entry.kind) for entry in semconv.METRICS]
+        return [Family(entry.family, entry.brief, entry.kind) for entry in self._entries]
 
-    def _in_progress(self) -> Family:
-        entry = http.IN_PROGRESS
-        family = GaugeMetricFamily(entry.name, entry.brief, labels=entry.label_names)
-        for (method, path), number in self._live().items():
-            family.add_metric((self._app_name, method, path), number)
-        return family
+    def publish(self) -> None:
+        """In multi-process mode, write what is read at a scrape, so that another worker's scrape has it too."""
+        if self._shared is not None:
+            for entry in self._entries:
+                for values, number in self._read(entry).items():
+                    self.child(entry, *values).set(number)
+
+    def _read(self, entry: Metric) -> Mapping[Values, float]:
+        found: dict[Values, float] = {}
+        for reader in list(self._readers.get(entry.name, {}).values()):
+            for values, number in reader().items():
+                found[values] = found.get(values, 0.0) + number
+        return found
+
+    def _make(self, entry: Metric, values: Values) -> Cell:
+        if len(values) != len(entry.labels):
+            raise ValueError(f"{entry.name} has the labels {entry.label_names}, not as many as {values!r}")
+        return KINDS[entry.kind](entry) if self._shared is None else self._shared.child(entry, values)
 
 
-def render(registry: CollectorRegistry, accept: str, accept_encoding: str) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-    """The body and headers of a /metrics answer: OpenMetrics or text, gzip if asked for."""
-    encode, content_type = choose_encoder(accept)
-    body = encode(registry)
-    headers = [(b"content-type", content_type.encode()), (b"vary", b"accept, accept-encoding")]
-    if "gzip" in accept_encoding:
-        body = gzip.compress(body, compresslevel=1)
-        headers.append((b"content-encoding", b"gzip"))
-    headers.append((b"content-length", str(len(body)).encode()))
-    return body, headers
+def collectors_of(registry: CollectorRegistry) -> Collectors:
+    """The collectors that feed `registry`: applications of one process that share it share them too."""
+    if registry not in _collectors:
+        _collectors[registry] = Collectors()
+    return _collectors[registry]
 
 
-def _make(entry: Metric) -> Child:
-    options = {"buckets": entry.buckets} if entry.kind == "histogram" else {}
-    return _KINDS[entry.kind](entry.name, entry.brief, entry.label_names, registry=None, **options)  # type: ignore[arg-type]
+_collectors: "WeakKeyDictionary[CollectorRegistry, Collectors]" = WeakKeyDictionary()

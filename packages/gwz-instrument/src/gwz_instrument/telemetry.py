@@ -2,20 +2,26 @@
 
 import atexit
 import logging
+import time
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
-from prometheus_client import REGISTRY
-from prometheus_client.registry import CollectorRegistry
-
-from . import http, logs, traces
-from .metrics import Collectors
-from .routes import RouteTemplates
-from .semconv import health
 from .settings import Settings
 
-_SERVER_LOGGER = "uvicorn"  # it does not propagate to the root logger; its access log is left alone
+if TYPE_CHECKING:  # all of this loads when it is needed: importing the package stays cheap
+    from prometheus_client.registry import CollectorRegistry
+
+    from .guard import Guard
+    from .http import Parts
+    from .logs import LokiHandler
+    from .metrics import Collectors
+    from .traces import Traces
+
+SHUTDOWN_S: Final = 1.5
+_LOGGERS: Final = ("", "uvicorn")
+"""The root logger, and the server's, which does not propagate to it; its access log is left alone."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
@@ -23,91 +29,182 @@ class Telemetry:
     """What `instrument()` has set up."""
 
     settings: Settings
-    registry: CollectorRegistry
-    _traces: traces.Traces | None
-    _logs: logs.LokiHandler | None
+    registry: "CollectorRegistry"
+    _traces: "Traces | None"
+    _logs: "LokiHandler | None"
+    _guard: "Guard"
 
     def force_flush(self, timeout_s: float = 5.0) -> bool:
-        """Send every finished span and written line; False if something is left after `timeout_s`."""
+        """Send every finished span and written line; False if something is left, or was lost, after `timeout_s`."""
+        until = time.monotonic() + timeout_s
         spans_sent = self._traces is None or self._traces.force_flush(timeout_s)
-        lines_sent = self._logs is None or self._logs.force_flush(timeout_s)
+        lines_sent = self._logs is None or self._logs.force_flush(max(0.0, until - time.monotonic()))
         return spans_sent and lines_sent
 
-    def shutdown(self) -> None:
-        """Send what is left and stop; metrics can still be scraped. Safe to call twice."""
+    def shutdown(self, timeout_s: float = SHUTDOWN_S) -> None:
+        """Send what is left, for `timeout_s` at most, count the rest as lost, and stop; metrics can still be scraped.
+
+        Safe to call twice.
+        """
+        until = time.monotonic() + timeout_s
         if self._logs is not None:
-            self._logs.drain()
+            self._guard.handler = None
+            _detach(self._logs)
+            self._logs.drain(timeout_s if self._traces is None else timeout_s / 2)
         if self._traces is not None:
-            self._traces.shutdown()
+            self._traces.shutdown(max(0.0, until - time.monotonic()))
 
 
 def instrument(
     app: Any,
     settings: Settings | None = None,
     *,
-    registry: CollectorRegistry = REGISTRY,
+    registry: "CollectorRegistry | None" = None,
     **overrides: Any,
 ) -> Telemetry:
     """Make `app`, a FastAPI or Starlette application, emit metrics, spans and log lines.
 
     Idempotent: a second call for the same application returns the first one's handle. Settings come from
-    `overrides`, the environment and the defaults, in this order. Raises SettingsError for wrong settings
-    and NameTakenError when the registry already holds a metric of the contract; afterwards nothing of
-    ours raises into the application.
+    `overrides`, `settings` or the environment, and the defaults, in this order. The metrics go into `registry`,
+    prometheus_client's own by default. Raises TypeError for what is no application, SettingsError for wrong
+    settings and CollisionError when the application already has a metric or a route of ours, and has then
+    changed nothing; afterwards nothing of ours raises into the application.
     """
+    from . import takeover  # noqa: PLC0415
+
+    takeover.check_app(app)
     if (existing := _instrumented.get(app)) is not None:
         return existing
-    settings = settings or Settings.load(**overrides)
-    collectors = Collectors(settings.service_name)
-    collectors.register(registry)
-    spans_out = traces.start(settings)
-    handler = _loki_handler(settings, collectors)
-    _wrap(
-        app,
-        templates=RouteTemplates(app),
-        collectors=collectors,
-        registry=registry,
-        tracer=None if spans_out is None else spans_out.tracer,
-        log_handler=handler,
-        exclude_paths=settings.exclude_paths,
-    )
-    telemetry = Telemetry(settings, registry, spans_out, handler)
+    with ExitStack() as undo:
+        telemetry = _set_up(app, Settings.resolve(settings, overrides), registry, undo)
+        undo.pop_all()
     _instrumented[app] = telemetry
     atexit.register(telemetry.shutdown)
     return telemetry
 
 
-def _wrap(app: Any, **parts: Any) -> None:
+def _set_up(app: Any, settings: Settings, registry: "CollectorRegistry | None", undo: ExitStack) -> Telemetry:
+    """Make every part, then join them to the application; `undo` takes back what was done, should a step fail."""
+    import prometheus_client  # noqa: PLC0415
+
+    from . import multiprocess, semconv, takeover, traces  # noqa: PLC0415
+    from .exposition import PATH  # noqa: PLC0415
+    from .guard import Guard  # noqa: PLC0415
+    from .metrics import collectors_of  # noqa: PLC0415
+    from .runtime import register_process_collectors  # noqa: PLC0415
+
+    multiprocess.check()
+    registry = registry or prometheus_client.REGISTRY
+    collectors = collectors_of(registry)
+    undo.callback(_forget, registry, collectors)
+    takeover.remove_middleware(app, settings.remove_middleware)
+    takeover.make_room(
+        app, registry, collectors, entries=semconv.METRICS, paths=(PATH,), replace=settings.replace_existing
+    )
+    handler = _loki_handler(settings, collectors, undo)
+    spans_out = traces.start(settings, count=collectors.tell)
+    if spans_out is not None:
+        undo.callback(spans_out.shutdown, 0.0)
+    if collectors not in registry._collector_to_names:  # noqa: SLF001  # there is no public way to ask
+        registry.register(collectors)
+    register_process_collectors(registry)
+    guard = Guard(
+        registry=registry,
+        collectors=collectors,
+        entries=semconv.METRICS,
+        replace=settings.replace_existing,
+        handler=handler if handler is not None and _attach(handler) else None,
+        loggers=_LOGGERS,
+    )
+    _wrap(app, _parts(app, settings, registry, collectors, spans_out, handler, guard))
+    return Telemetry(settings, registry, spans_out, handler, guard)
+
+
+def _parts(  # noqa: PLR0917  # each is made where it can be undone, and goes to one place only
+    app: Any,
+    settings: Settings,
+    registry: "CollectorRegistry",
+    collectors: "Collectors",
+    spans_out: "Traces | None",
+    handler: "LokiHandler | None",
+    guard: "Guard",
+) -> "Parts":
+    from .exposition import Exposition  # noqa: PLC0415
+    from .http import Parts  # noqa: PLC0415
+    from .labels import HttpLabels  # noqa: PLC0415
+    from .routes import RouteTemplates  # noqa: PLC0415
+    from .semconv import http as semconv_http  # noqa: PLC0415
+    from .server_span import ServerSpans  # noqa: PLC0415
+    from .upkeep import Upkeep  # noqa: PLC0415
+
+    collectors.child(semconv_http.APP_INFO, settings.service_name).set(1)
+    return Parts(
+        app_name=settings.service_name,
+        templates=RouteTemplates(app),
+        collectors=collectors,
+        exposition=Exposition(registry, collectors, settings.metrics_token),
+        labels=HttpLabels(collectors, max_paths=settings.max_paths),
+        spans=None if spans_out is None else ServerSpans(spans_out, settings.slow_request_s),
+        lines=handler,
+        exclude_paths=settings.exclude_paths,
+        upkeep=Upkeep(guard, collectors),
+    )
+
+
+def _wrap(app: Any, parts: "Parts") -> None:
     """Stand outside the whole middleware stack, that of Starlette's own error handler included."""
+    from .foreign_spans import replace_native  # noqa: PLC0415
+    from .http import TelemetryMiddleware  # noqa: PLC0415
+
     build = app.build_middleware_stack
-
-    def build_with_telemetry() -> http.ASGIApp:
-        return http.TelemetryMiddleware(build(), **parts)
-
-    app.build_middleware_stack = build_with_telemetry
+    app.build_middleware_stack = lambda: TelemetryMiddleware(build(), parts)
     if app.middleware_stack is not None:  # the application has started: its lifespan is calling us
-        app.middleware_stack = http.TelemetryMiddleware(app.middleware_stack, **parts)
-    native = getattr(app, "_telemetry", None)  # FastAPI 0.142 and later would add a server span of its own
-    if isinstance(native, dict):
-        native["tracing"] = False
+        app.middleware_stack = TelemetryMiddleware(app.middleware_stack, parts)
+    if parts.spans is not None:
+        replace_native(app)
 
 
-def _loki_handler(settings: Settings, collectors: Collectors) -> logs.LokiHandler | None:
+def _loki_handler(settings: Settings, collectors: "Collectors", undo: ExitStack) -> "LokiHandler | None":
     """The handler of the application's and the server's records; None without a Loki.
 
     Request lines go to it directly: the console has the server's own access log.
     """
     if settings.loki_url is None:
         return None
-    handler = logs.LokiHandler(
-        settings.loki_url.rstrip("/") + logs.PUSH_PATH,
+    from .exchange import metadata  # noqa: PLC0415
+    from .logs import PUSH_PATH, LokiHandler  # noqa: PLC0415
+
+    handler = LokiHandler(
+        settings.loki_url.rstrip("/") + PUSH_PATH,
         tags=settings.stream_labels,
-        metadata=http.metadata,
-        on_drop=lambda reason, lines: collectors.count(health.DROPPED, "logs", reason, amount=lines),
+        token=settings.loki_token,
+        metadata=metadata,
+        count=collectors.tell,
+        max_queue_bytes=settings.log_queue_bytes,
     )
-    for logger in (logging.getLogger(), logging.getLogger(_SERVER_LOGGER)):
-        logger.addHandler(handler)
+    undo.callback(_detach, handler)
     return handler
+
+
+def _attach(handler: "LokiHandler") -> bool:
+    """Give the handler the process's records, unless another application of the process has them already."""
+    if any(type(other) is type(handler) for other in logging.getLogger().handlers):
+        return False
+    for name in _LOGGERS:
+        logging.getLogger(name).addHandler(handler)
+    return True
+
+
+def _detach(handler: "LokiHandler") -> None:
+    for name in _LOGGERS:
+        logging.getLogger(name).removeHandler(handler)
+
+
+def _forget(registry: "CollectorRegistry", collectors: "Collectors") -> None:
+    """Take the collectors out again, if no other application has them."""
+    if not any(telemetry.registry is registry for telemetry in _instrumented.values()):
+        with suppress(KeyError):
+            registry.unregister(collectors)
 
 
 _instrumented: "WeakKeyDictionary[Any, Telemetry]" = WeakKeyDictionary()

@@ -1,0 +1,155 @@
+"""The numbers behind the metrics: a counter, a gauge or a histogram of one label set, cheap to change.
+
+Each thread adds to a part of its own and a scrape adds the parts up, so that nothing is lost and nobody
+waits: a lock would cost more than everything else here, and a fork could copy it locked. Identifiers of
+threads that have ended are used again, which bounds the parts by the threads that run at once.
+"""
+
+import time
+from _thread import get_ident
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol
+
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.samples import Exemplar
+from prometheus_client.utils import floatToGoString
+
+from .semconv import Metric, logs
+
+Labels = dict[str, str]
+_NOBODY: Final = 0  # no thread has this identifier
+
+
+class Cell(Protocol):
+    """One label set of a metric; which of the three methods makes sense is the metric's kind."""
+
+    def inc(self, amount: float = 1.0) -> None:
+        """Count up."""
+
+    def set(self, value: float) -> None:
+        """Replace the value."""
+
+    def observe(self, value: float, trace_id: int = 0) -> None:
+        """Add an observation; a trace id other than 0 becomes the exemplar of its bucket."""
+
+
+class _Cell:
+    """What a metric of another kind would do is refused."""
+
+    __slots__ = ()
+
+    def inc(self, amount: float = 1.0) -> None:
+        raise TypeError(f"a {type(self).__name__} cannot count up by {amount}")
+
+    def set(self, value: float) -> None:
+        raise TypeError(f"a {type(self).__name__} cannot be set to {value}")
+
+    def observe(self, value: float, trace_id: int = 0) -> None:
+        raise TypeError(f"a {type(self).__name__} cannot observe {value} (trace {trace_id:x})")
+
+
+class Counter(_Cell):
+    """A number that only grows."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, _entry: Metric) -> None:
+        self._parts: dict[int, float] = {}
+
+    def inc(self, amount: float = 1.0) -> None:
+        """Count up."""
+        parts, thread = self._parts, get_ident()
+        parts[thread] = parts.get(thread, 0.0) + amount
+
+    def add_to(self, family: Family, labels: Labels) -> None:
+        """Expose the value."""
+        family.add_sample(family.name + "_total", labels, sum(list(self._parts.values())))
+
+
+class Gauge(_Cell):
+    """A number that goes up and down."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, _entry: Metric) -> None:
+        self._value = 0.0
+
+    def set(self, value: float) -> None:
+        """Replace the value."""
+        self._value = value
+
+    def add_to(self, family: Family, labels: Labels) -> None:
+        """Expose the value."""
+        family.add_sample(family.name, labels, self._value)
+
+
+class Histogram(_Cell):
+    """Observations by bucket, with the last trace seen in each."""
+
+    __slots__ = ("_exemplars", "_parts", "bounds")
+
+    def __init__(self, entry: Metric) -> None:
+        self.bounds = entry.buckets
+        self._parts = {_NOBODY: [0.0] * (len(self.bounds) + 2)}
+        self._exemplars: dict[int, tuple[int, float, float]] = {}
+
+    def observe(self, value: float, trace_id: int = 0) -> None:
+        """Add an observation; a trace id other than 0 becomes the exemplar of its bucket."""
+        part = self._parts.get(get_ident()) or self.part()
+        bucket = bisect_left(self.bounds, value)
+        part[bucket] += 1
+        part[-1] += value
+        if trace_id:
+            self.exemplify(value, trace_id)
+
+    def part(self) -> list[float]:
+        """The calling thread's part: the count of each bucket, the last without a bound, and the sum."""
+        return self._parts.setdefault(get_ident(), [0.0] * (len(self.bounds) + 2))
+
+    def exemplify(self, value: float, trace_id: int) -> None:
+        """Let an observation stand as the example of its bucket."""
+        self._exemplars[bisect_left(self.bounds, value)] = (trace_id, value, time.time())
+
+    def add_to(self, family: Family, labels: Labels) -> None:
+        """Expose the buckets, cumulated, their count and the sum."""
+        *counts, total = map(sum, zip(*(tuple(part) for part in list(self._parts.values())), strict=True))
+        number = 0.0
+        for bucket, (bound, count) in enumerate(zip(self._bound_names(), counts, strict=True)):
+            number += count
+            family.add_sample(family.name + "_bucket", {**labels, "le": bound}, number, exemplar=self._exemplar(bucket))
+        family.add_sample(family.name + "_count", labels, number)
+        family.add_sample(family.name + "_sum", labels, total)
+
+    def _bound_names(self) -> Iterator[str]:
+        yield from map(floatToGoString, self.bounds)
+        yield "+Inf"
+
+    def _exemplar(self, bucket: int) -> Exemplar | None:
+        seen = self._exemplars.get(bucket)
+        return seen and Exemplar({logs.TRACE_ID.name: f"{seen[0]:032x}"}, seen[1], seen[2])
+
+
+class Bundle:
+    """Histograms that are observed together, which saves all but one of the look-ups."""
+
+    __slots__ = ("_first", "_histograms", "_parts")
+
+    def __init__(self, histograms: Sequence[Histogram]) -> None:
+        self._histograms = histograms
+        self._first = histograms[0]
+        self._parts: dict[int, list[tuple[list[float], tuple[float, ...]]]] = {}
+
+    def observe(self, values: Sequence[float], trace_id: int = 0) -> None:
+        """Add an observation to each; the exemplar is the first one's."""
+        for (part, bounds), value in zip(self._parts.get(get_ident()) or self._own(), values, strict=True):
+            part[bisect_left(bounds, value)] += 1
+            part[-1] += value
+        if trace_id:
+            self._first.exemplify(values[0], trace_id)
+
+    def _own(self) -> list[tuple[list[float], tuple[float, ...]]]:
+        return self._parts.setdefault(get_ident(), [(each.part(), each.bounds) for each in self._histograms])
+
+
+KINDS = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}

@@ -1,0 +1,80 @@
+"""Which strings may become label values: declared ones, and admitted ones up to a budget; the rest is `_other`."""
+
+import threading
+from collections.abc import Iterable
+from typing import Final
+
+from .metrics import Collectors
+from .semconv import Metric, health, http
+
+OTHER: Final = "_other"
+MAX_LENGTH: Final = 200  # characters; what is longer is no name
+MAX_EXCEPTION_TYPES: Final = 100
+
+
+class Bounded:
+    """The values that one label may take. Thread-safe; never raises for a value, whatever it is.
+
+    A value is admitted by being declared, or by `admit` while the budget lasts. Whoever calls `admit` vouches
+    for the value: a router that matched it, an upstream that answered it, a constant in the application's code.
+    """
+
+    def __init__(
+        self, collectors: Collectors, entry: Metric, label: str, *, budget: int, declared: Iterable[str] = ()
+    ) -> None:
+        self._admitted = {value: value for value in declared}
+        self._budget = budget + len(self._admitted)
+        self._lock = threading.Lock()
+        self._refused = collectors.child(health.REFUSED, entry.name, label)
+
+    def admit(self, value: object) -> str:
+        """The label value for a vouched-for `value`: itself while the budget lasts, afterwards `_other`."""
+        known = self._known(value)
+        if known is not None:
+            return known
+        if isinstance(value, str) and 0 < len(value) <= MAX_LENGTH:
+            with self._lock:
+                if len(self._admitted) < self._budget:
+                    return self._admitted.setdefault(value, value)
+        return self._refuse()
+
+    def of(self, value: object) -> str:
+        """The label value for a `value` that nobody vouches for: itself if it was admitted before, else `_other`."""
+        known = self._known(value)
+        return self._refuse() if known is None else known
+
+    def _known(self, value: object) -> str | None:
+        return self._admitted.get(value) if isinstance(value, str) else None
+
+    def _refuse(self) -> str:
+        self._refused.inc()
+        return OTHER
+
+
+class HttpLabels:
+    """The bounds of the HTTP metrics' labels. Refusals count under the requests: one per request, not one per metric."""
+
+    def __init__(self, collectors: Collectors, *, max_paths: int) -> None:
+        self._paths = Bounded(
+            collectors, http.REQUESTS, "path", budget=max_paths, declared=(http.UNMATCHED, http.UNROUTED)
+        )
+        self._exceptions = Bounded(collectors, http.EXCEPTIONS, "exception_type", budget=MAX_EXCEPTION_TYPES)
+        self._other_methods = collectors.child(health.REFUSED, http.REQUESTS.name, "method")
+
+    def method(self, method: str) -> str:
+        """The method if it is one of the known ones, else `_OTHER`."""
+        if method in _METHODS:
+            return method
+        self._other_methods.inc()
+        return http.OTHER_METHOD
+
+    def path(self, template: str) -> str:
+        """A template of the application's routes, while the budget lasts."""
+        return self._paths.admit(template)
+
+    def exception(self, error: BaseException) -> str:
+        """The class name of an exception; classes made at run time use the budget up."""
+        return self._exceptions.admit(type(error).__name__)
+
+
+_METHODS = frozenset(http.METHODS)

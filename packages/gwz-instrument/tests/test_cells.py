@@ -1,0 +1,115 @@
+import threading
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import Histogram as Reference
+from prometheus_client.metrics_core import Metric as Family
+
+from gwz_instrument.cells import Bundle, Counter, Gauge, Histogram
+from gwz_instrument.metrics import Collectors, collectors_of
+from gwz_instrument.semconv import Label, Metric, health, http
+
+ENTRY = Metric("h_seconds", "histogram", "s", (Label("a", "closed"),), "Brief.", "test", (0.1, 1.0))
+
+
+def exposed(cell, name="h_seconds", kind="histogram"):
+    family = Family(name, "Brief.", kind)
+    cell.add_to(family, {"a": "x"})
+    return family.samples
+
+
+def test_a_histogram_says_what_prometheus_clients_own_says():
+    registry = CollectorRegistry()
+    reference = Reference("h_seconds", "Brief.", ["a"], registry=registry, buckets=(0.1, 1.0))
+    cell = Histogram(ENTRY)
+    for value in (0.05, 0.1, 0.5, 1.0, 7.0):
+        reference.labels("x").observe(value)
+        cell.observe(value)
+    wanted = {
+        (s.name, s.labels.get("le")): s.value for f in registry.collect() for s in f.samples if "_created" not in s.name
+    }
+    assert {(s.name, s.labels.get("le")): s.value for s in exposed(cell)} == wanted
+
+
+def test_no_count_is_lost_between_threads():
+    """Eight threads count the same cells at once."""
+    counter, histogram, bundle_of = Counter(ENTRY), Histogram(ENTRY), (Histogram(ENTRY), Histogram(ENTRY))
+    bundle = Bundle(bundle_of)
+
+    def work():
+        for _ in range(20_000):
+            counter.inc()
+            histogram.observe(0.5)
+            bundle.observe((0.5, 2.0))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert exposed(counter, "c", "counter")[0].value == 160_000
+    for cell, total in ((histogram, 80_000), (bundle_of[0], 80_000), (bundle_of[1], 320_000)):
+        samples = {s.name: s.value for s in exposed(cell)}
+        assert (samples["h_seconds_count"], samples["h_seconds_sum"]) == (160_000, total)
+
+
+def test_threads_that_come_and_go_add_no_parts_for_ever():
+    counter = Counter(ENTRY)
+    for _ in range(200):
+        thread = threading.Thread(target=counter.inc)
+        thread.start()
+        thread.join()
+    assert exposed(counter, "c", "counter")[0].value == 200
+    assert len(counter._parts) < 20
+
+
+def test_an_exemplar_is_the_last_trace_of_its_bucket():
+    cell = Histogram(ENTRY)
+    cell.observe(0.5, 0xABC)
+    cell.observe(0.6, 0xDEF)
+    cell.observe(0.7)
+    found = {s.labels["le"]: s.exemplar for s in exposed(cell) if s.exemplar}
+    assert list(found) == ["1.0"]
+    assert found["1.0"].labels == {"trace_id": f"{0xDEF:032x}"}
+    assert found["1.0"].value == 0.6
+
+
+@pytest.mark.parametrize(
+    ("cell", "wrong"), [(Counter, "set"), (Counter, "observe"), (Gauge, "inc"), (Histogram, "set")]
+)
+def test_what_a_metric_of_another_kind_would_do_is_refused(cell, wrong):
+    with pytest.raises(TypeError, match=cell.__name__):
+        getattr(cell(ENTRY), wrong)(1.0)
+
+
+def test_a_label_too_few_is_an_error_with_the_labels():
+    with pytest.raises(ValueError, match=r"fastapi_requests_total has the labels .*status_code"):
+        Collectors().child(http.REQUESTS, "gw", "GET", "/")
+
+
+def test_what_is_told_is_counted_by_outcome_and_reason():
+    collectors, registry = Collectors(), CollectorRegistry()
+    registry.register(collectors)
+    collectors.tell("logs", "delivered", 5)
+    collectors.tell("logs", "queue_full", 2)
+    text = generate_latest(registry).decode()
+    assert 'gwz_telemetry_items_total{outcome="delivered",signal="logs"} 5.0' in text
+    assert 'gwz_telemetry_items_total{outcome="dropped",signal="logs"} 2.0' in text
+    assert 'gwz_telemetry_dropped_total{reason="queue_full",signal="logs"} 2.0' in text
+    assert 'gwz_telemetry_dropped_total{reason="shutdown",signal="traces"} 0.0' in text, "there from the start"
+    assert "_created" not in text
+
+
+def test_a_gauge_that_is_read_has_a_series_only_while_something_is_known():
+    collectors, registry, known = Collectors(), CollectorRegistry(), {}
+    registry.register(collectors)
+    collectors.watch(health.LOOP_LAG, lambda: known)
+    assert "\ngatewayz_event_loop_lag_seconds " not in generate_latest(registry).decode()
+    known[()] = 0.25
+    assert "\ngatewayz_event_loop_lag_seconds 0.25\n" in generate_latest(registry).decode()
+
+
+def test_applications_that_share_a_registry_share_its_collectors():
+    one, other = CollectorRegistry(), CollectorRegistry()
+    assert collectors_of(one) is collectors_of(one)
+    assert collectors_of(one) is not collectors_of(other)
