@@ -17,12 +17,14 @@ PACKAGES = {
     "fastapi_app": ROOT / "examples/fastapi_app",
     "gwz_stack": ROOT / "stack",
     "gwz_e2e": ROOT / "tests/e2e",
+    "gwz_bench": ROOT / "bench",
 }
 MAY_IMPORT = {
     "gwz_instrument": set(),
     "gwz_provision": set(),
     "gwz_stack": set(),
     "gwz_dashboards": {"gwz_instrument"},
+    "gwz_bench": {"gwz_instrument"},
     "fastapi_app": {"gwz_instrument"},
     "gwz_e2e": {"fastapi_app", "gwz_instrument", "gwz_stack"},
 }
@@ -75,7 +77,7 @@ def test_every_package_is_a_member_of_the_workspace():
     assert {ROOT / member for member in root["tool"]["uv"]["workspace"]["members"]} == set(PACKAGES.values())
 
 
-@pytest.mark.parametrize("name", ["lint", "provision", "tests"])
+@pytest.mark.parametrize("name", ["bench", "lint", "pins", "provision", "tests"])
 def test_a_lock_has_a_hash_for_everything_and_no_address(name):
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
     pins = re.findall(r"^[a-z0-9].*==.*$", text, re.MULTILINE)

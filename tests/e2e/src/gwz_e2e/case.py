@@ -59,6 +59,11 @@ class Case:
     def __post_init__(self) -> None:
         object.__setattr__(self, "traces", Traces(self.engines.tempo))
 
+    @property
+    def address(self) -> str:
+        """Host and port of the application: Prometheus's `instance`."""
+        return self.app_url.removeprefix("http://")
+
     @cached_property
     def ledger(self) -> list[Entry]:
         """What the load caused."""

@@ -33,24 +33,26 @@ class Exemplar:
 
 @dataclass(frozen=True)
 class Line:
-    """A log line with its stream labels and structured metadata in one mapping, as Loki returns them."""
+    """A log line with the labels of its stream, its structured metadata and the fields of its JSON."""
 
     labels: Labels
+    metadata: Labels
     nanoseconds: int
     fields: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Span:
-    """A span of a trace, ids in hex, attributes as plain values."""
+    """A span of a trace, ids in hex, attributes as plain values, `scope` the name of its instrumentation scope."""
 
     service: str
+    scope: str
     name: str
     kind: str
     span_id: str
     parent_id: str
     failed: bool
-    attributes: Mapping[str, str | int | float | bool]
+    attributes: Mapping[str, Any]
 
 
 class Prometheus:
@@ -96,7 +98,9 @@ class Loki:
     """Loki by its HTTP API."""
 
     def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT_S, trust_env=False)
+        # Else labels and structured metadata come in one mapping, as if all were labels.
+        apart = {"X-Loki-Response-Encoding-Flags": "categorize-labels"}
+        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT_S, trust_env=False, headers=apart)
 
     def lines(self, query: str, start: float, end: float) -> list[Line]:
         """Every line of a log query, oldest first, however many pages it takes."""
@@ -109,14 +113,6 @@ class Loki:
             start_ns = page[-1].nanoseconds + 1
         return found
 
-    def series(self, selector: str, start: float, end: float) -> list[Labels]:
-        """The labels of the streams that `selector` matches."""
-        answer = self._client.get(
-            "/loki/api/v1/series", params={"match[]": selector, "start": int(start * 1e9), "end": int(end * 1e9)}
-        ).raise_for_status()
-        found: list[Labels] = answer.json()["data"]
-        return found
-
     def ready(self) -> bool:
         """Whether it answers a query."""
         return self._client.get("/loki/api/v1/query", params={"query": "vector(1)"}).is_success
@@ -127,9 +123,9 @@ class Loki:
             params={"query": query, "start": start_ns, "end": end_ns, "limit": _LOKI_PAGE, "direction": "forward"},
         ).raise_for_status()
         lines = [
-            Line(stream["stream"], int(nanoseconds), json.loads(text))
+            Line(stream["stream"], beside.get("structuredMetadata", {}), int(nanoseconds), json.loads(text))
             for stream in answer.json()["data"]["result"]
-            for nanoseconds, text, *_ in stream["values"]
+            for nanoseconds, text, beside in stream["values"]
         ]
         return sorted(lines, key=lambda line: line.nanoseconds)
 
@@ -159,6 +155,7 @@ def _spans(batch: Mapping[str, Any]) -> Iterator[Span]:
         for span in scope["spans"]:
             yield Span(
                 service=service,
+                scope=scope.get("scope", {}).get("name", ""),
                 name=span["name"],
                 kind=span.get("kind", ""),
                 span_id=_hex(span["spanId"]),
@@ -168,12 +165,15 @@ def _spans(batch: Mapping[str, Any]) -> Iterator[Span]:
             )
 
 
-def _attributes(holder: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
-    found: dict[str, str | int | float | bool] = {}
-    for attribute in holder.get("attributes", []):
-        ((kind, value),) = attribute["value"].items()
-        found[attribute["key"]] = int(value) if kind == "intValue" else value
-    return found
+def _attributes(holder: Mapping[str, Any]) -> dict[str, Any]:
+    return {attribute["key"]: _value(attribute["value"]) for attribute in holder.get("attributes", [])}
+
+
+def _value(typed: Mapping[str, Any]) -> Any:
+    ((kind, value),) = typed.items()
+    if kind == "arrayValue":
+        return [_value(item) for item in value.get("values", [])]
+    return int(value) if kind == "intValue" else value
 
 
 def _hex(text: str) -> str:

@@ -3,43 +3,48 @@
 The faults are put into the real library, so that a check that overlooks one is caught.
 """
 
-import copy
-import logging
 import runpy
 import sys
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
 from opentelemetry import trace
 
 from gwz_instrument import http, logs, metrics, traces
+from gwz_instrument.exchange import Exchange
 from gwz_instrument.semconv import http as names
 
 _EVERY = 20
+_RENAMED = "fastapi_http_requests"
 
 
 def rename_metric() -> None:
     """Emit the request counter under a name that nobody asks for."""
-    make = metrics._make  # a fault is put where it would really be
-    renamed = replace(names.REQUESTS, name="fastapi_http_requests_total")
-    metrics._make = lambda entry: make(renamed if entry is names.REQUESTS else entry)
+    collect = metrics.Collectors.collect  # a fault is put where it would really be
+
+    def renamed(self: metrics.Collectors) -> Iterator[Any]:
+        for family in collect(self):
+            if family.name == names.REQUESTS.family:
+                family.name = _RENAMED
+                family.samples = [sample._replace(name=f"{_RENAMED}_total") for sample in family.samples]
+            yield family
+
+    metrics.Collectors.collect = renamed  # type: ignore[method-assign]
 
 
 def drop_lines() -> None:
     """Lose one request line in twenty without a word."""
-    _each_line(lambda emit, record, number: None if number % _EVERY == 0 else emit(record))
+    _each_line(lambda write, number: None if number % _EVERY == 0 else write())
 
 
 def double_lines() -> None:
     """Queue one request line in twenty twice."""
 
-    def twice(emit: Callable[[logging.LogRecord], None], record: logging.LogRecord, number: int) -> None:
-        twin = copy.copy(record)  # the handler takes the same record only once
-        emit(record)
+    def twice(write: Callable[[], None], number: int) -> None:
+        write()
         if number % _EVERY == 0:
-            emit(twin)
+            write()
 
     _each_line(twice)
 
@@ -60,24 +65,24 @@ def forget_parent() -> None:
 def forget_exemplars() -> None:
     """Observe durations without naming the trace."""
 
-    def nothing(span: trace.Span | None) -> dict[str, str] | None:
-        del span
-        return None  # the type it stands for may return more
+    def nothing(exchange: Exchange) -> int:
+        del exchange
+        return 0
 
-    http._exemplar = nothing
+    http._sampled_trace = nothing
 
 
-def _each_line(deal: Callable[[Callable[[logging.LogRecord], None], logging.LogRecord, int], None]) -> None:
-    emit = logs.LokiHandler.emit
+def _each_line(deal: Callable[[Callable[[], None], int], None]) -> None:
+    write = logs.LokiHandler.write
     numbers = count(1)
 
-    def sabotaged(self: logs.LokiHandler, record: logging.LogRecord) -> None:
-        if record.name == http.REQUEST_LOGGER:
-            deal(lambda r: emit(self, r), record, next(numbers))
+    def sabotaged(self: logs.LokiHandler, **line: Any) -> None:
+        if line["logger"] == http.REQUEST_LOGGER:
+            deal(lambda: write(self, **line), next(numbers))
         else:
-            emit(self, record)
+            write(self, **line)
 
-    logs.LokiHandler.emit = sabotaged  # type: ignore[method-assign]
+    logs.LokiHandler.write = sabotaged  # type: ignore[method-assign]
 
 
 FAULTS: dict[str, Callable[[], None]] = {

@@ -15,7 +15,7 @@ from gwz_e2e.case import Case, Engines
 from gwz_stack import Process, Supervisor, Urls
 from gwz_stack.errors import StackError, writing
 
-ENVIRONMENT = "e2e"
+ENVIRONMENT = "test"  # in any but a development environment /metrics wants a token
 _TARGET_S = 20.0
 _POLL_S = 0.2
 _FOREIGN = (
@@ -150,7 +150,7 @@ def neutral_environment() -> dict[str, str]:
 
 def wait_scraped(scenes: Iterable[Scene], engines: Engines, watch: Callable[[], None]) -> None:
     """Wait until Prometheus has asked each application once, in vain or not; a target that never shows is a hop's to report."""
-    wanted = {scene.case.app_url.removeprefix("http://") for scene in scenes}
+    wanted = {scene.case.address for scene in scenes}
     deadline = time.monotonic() + _TARGET_S
     while time.monotonic() < deadline:
         watch()

@@ -3,14 +3,12 @@
 from collections import Counter
 
 import httpx
-from prometheus_client.parser import text_string_to_metric_families
 
 from gwz_e2e.case import Case
+from gwz_e2e.checks.contract import metric_faults
 from gwz_e2e.compare import differences, shorten
 from gwz_e2e.hops import Finding
 from gwz_instrument import semconv
-
-_OURS = ("fastapi_", "gwz_")
 
 
 def answers(case: Case) -> Finding:
@@ -24,28 +22,9 @@ def answers(case: Case) -> Finding:
 
 
 def exposes(case: Case) -> Finding:
-    """/metrics has every declared metric with its type and labels, and no other of our names."""
-    families = {
-        family.name: family
-        for family in text_string_to_metric_families(
-            httpx.get(f"{case.app_url}/metrics", timeout=20, trust_env=False).text
-        )
-    }
-    declared = {entry.family: entry for entry in semconv.METRICS}
-    faults = [f"{name} is declared and not exposed" for name in declared.keys() - families.keys()]
-    faults += [
-        f"{name} is exposed and not declared" for name in families.keys() - declared.keys() if name.startswith(_OURS)
-    ]
-    for name in declared.keys() & families.keys():
-        entry, family = declared[name], families[name]
-        if family.type != entry.kind:
-            faults.append(f"{name} is a {family.type}, declared a {entry.kind}")
-        labels = {key for sample in family.samples for key in sample.labels} - {"le"}
-        if labels - set(entry.label_names):
-            faults.append(f"{name} has the labels {sorted(labels)}, declared {sorted(entry.label_names)}")
-    return Finding(
-        not faults, shorten(sorted(faults)) or f"/metrics has the {len(declared)} declared metrics, no other"
-    )
+    """/metrics has a sample of every declared metric, as it is declared, and no other of our names."""
+    faults = metric_faults(case)
+    return Finding(not faults, shorten(faults) or f"/metrics has the {len(semconv.CORE)} declared metrics, no other")
 
 
 def load_as_planned(case: Case) -> Finding:

@@ -16,7 +16,7 @@ def exemplar_to_trace_to_log(case: Case) -> Finding:
     )[:_FOLLOWED]
     by_trace: dict[object, list[str]] = {}
     for line in lines(case):
-        by_trace.setdefault(line.labels.get(logs.TRACE_ID.name), []).append(str(line.fields.get(logs.PATH.name)))
+        by_trace.setdefault(line.metadata.get(logs.TRACE_ID.name), []).append(str(line.fields.get(logs.PATH.name)))
     phrases = []
     for exemplar in exemplars:
         path = exemplar.series["path"]

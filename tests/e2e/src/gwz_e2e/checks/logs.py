@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from fastapi_app.load.ledger import Entry
 from gwz_e2e.case import Case
+from gwz_e2e.checks.contract import line_faults
+from gwz_e2e.checks.health import admissions
 from gwz_e2e.compare import shorten
 from gwz_e2e.engines import Line
 from gwz_e2e.hops import Finding
@@ -19,15 +21,15 @@ def lines(case: Case) -> list[Line]:
 
 
 def each_once(case: Case) -> Finding:
-    """One line per request, found by its id, saying what the ledger says; no other line, no other label."""
+    """One line per request, found by its id, saying what the ledger says; no other line; each as it is declared."""
     by_id: dict[str, list[Line]] = {}
     for line in lines(case):
-        by_id.setdefault(str(line.labels.get(logs.REQUEST_ID.name)), []).append(line)
+        by_id.setdefault(str(line.metadata.get(logs.REQUEST_ID.name)), []).append(line)
     phrases = [
         f"{entry.id}: {problem}" for entry in case.ledger if (problem := _problem(entry, by_id.get(entry.id, [])))
     ]
     phrases += [f"{key} is not in the ledger" for key in by_id.keys() - {entry.id for entry in case.ledger}]
-    phrases += _strange_labels(case) + _not_found_by_trace(case)
+    phrases += line_faults(case) + admissions(case, "logs", len(case.ledger)) + _not_found_by_trace(case)
     return Finding(
         not phrases, shorten(phrases) or f"{len(case.ledger)} request lines in Loki, each once, as the ledger says"
     )
@@ -50,18 +52,9 @@ def _problem(entry: Entry, found: list[Line]) -> str:
         for name, value in wanted.items()
         if line.fields.get(name) != value
     ]
-    if entry.trace_id and line.labels.get(logs.TRACE_ID.name) != entry.trace_id:
-        wrong.append(f"trace_id is {line.labels.get(logs.TRACE_ID.name)!r} instead of {entry.trace_id!r}")
+    if entry.trace_id and line.metadata.get(logs.TRACE_ID.name) != entry.trace_id:
+        wrong.append(f"trace_id is {line.metadata.get(logs.TRACE_ID.name)!r} instead of {entry.trace_id!r}")
     return ", ".join(wrong)
-
-
-def _strange_labels(case: Case) -> list[str]:
-    declared = {label.name for label in logs.STREAM_LABELS}
-    return [
-        f"a stream has the labels {sorted(series)} instead of {sorted(declared)}"
-        for series in case.engines.loki.series(f'{{app="{case.service}"}}', *case.window)
-        if set(series) != declared
-    ]
 
 
 def _not_found_by_trace(case: Case) -> list[str]:

@@ -14,10 +14,9 @@ _ROUTE = ("method", "path")
 
 def scraped(case: Case) -> Finding:
     """Prometheus scrapes the application."""
-    address = case.app_url.removeprefix("http://")
-    targets = [target for target in case.engines.prometheus.targets() if target["labels"]["instance"] == address]
+    targets = [target for target in case.engines.prometheus.targets() if target["labels"]["instance"] == case.address]
     if not targets:
-        return Finding(ok=False, sentence=f"Prometheus does not know the target {address}")
+        return Finding(ok=False, sentence=f"Prometheus does not know the target {case.address}")
     target = targets[0]
     problem = target["lastError"] or target["health"]
     return Finding(target["health"] == "up", f"Prometheus scrapes {target['scrapeUrl']}: {problem}")
@@ -28,7 +27,8 @@ def requests_equal(case: Case) -> Finding:
     by_status = Counter((e.method, e.route, str(e.status)) for e in case.ledger)
     by_route = Counter((e.method, e.route) for e in case.ledger)
     failed = sum(entry.status == 500 or entry.outcome == "stream_error" for entry in case.ledger)
-    of = _Selector(case)
+    of = _Selector(case, app_name=case.service)
+    of_scrapes = _Selector(case, instance=case.address, signal="metrics")  # the others' losses are their hops' to tell
     phrases = [
         *of.differences(http.REQUESTS.name, by_status, *_ROUTE, "status_code"),
         *of.differences(f"{http.DURATION.name}_count", by_route, *_ROUTE),
@@ -37,7 +37,7 @@ def requests_equal(case: Case) -> Finding:
         *of.differences(http.IN_PROGRESS.name, dict.fromkeys(by_route, 0), *_ROUTE),
         *of.differences(http.EXCEPTIONS.name, {(): failed}),
         *of.differences(http.APP_INFO.name, {(): 1}),
-        *of.differences(health.DROPPED.name, {(): 0}),
+        *of_scrapes.differences(health.DROPPED.name, {(): 0}),
     ]
     return Finding(
         not phrases,
@@ -49,7 +49,7 @@ def requests_equal(case: Case) -> Finding:
 def durations_hold(case: Case) -> Finding:
     """No bucket holds a request that was told to take longer, and the sum is at least what was planned."""
     planned = [entry.planned_delay_s for entry in case.ledger]
-    of = _Selector(case)
+    of = _Selector(case, app_name=case.service)
     buckets = of.totals(f"{http.DURATION.name}_bucket", "le")
     too_fast = [
         f"{found:g} requests within {le} s, at most {possible} could be"
@@ -88,14 +88,15 @@ def exemplars_lead_to_traces(case: Case) -> Finding:
 
 
 class _Selector:
-    """Sums of this application's series."""
+    """Sums of the series that have these labels: an application's by its name, its process's by its address."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, **labels: str) -> None:
         self._case = case
+        self._labels = ", ".join(f'{name}="{value}"' for name, value in labels.items())
 
-    def totals(self, name: str, *labels: str) -> dict[tuple[str, ...], float]:
-        expression = f'sum by ({", ".join(labels)}) ({name}{{app_name="{self._case.service}"}})'
-        return self._case.engines.prometheus.totals(expression, *labels)
+    def totals(self, name: str, *by: str) -> dict[tuple[str, ...], float]:
+        expression = f"sum by ({', '.join(by)}) ({name}{{{self._labels}}})"
+        return self._case.engines.prometheus.totals(expression, *by)
 
-    def differences(self, name: str, wanted: Mapping[Any, float], *labels: str) -> list[str]:
-        return [f"{name} {phrase}" for phrase in differences(wanted, self.totals(name, *labels))]
+    def differences(self, name: str, wanted: Mapping[Any, float], *by: str) -> list[str]:
+        return [f"{name} {phrase}" for phrase in differences(wanted, self.totals(name, *by))]

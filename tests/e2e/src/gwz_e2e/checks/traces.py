@@ -4,14 +4,17 @@ from collections.abc import Iterator
 
 from fastapi_app.load.ledger import Entry, provider_answered
 from gwz_e2e.case import Case
+from gwz_e2e.checks.contract import span_faults
+from gwz_e2e.checks.health import admissions
 from gwz_e2e.checks.logs import lines
 from gwz_e2e.compare import shorten
-from gwz_e2e.engines import Span
+from gwz_e2e.engines import Line, Span
 from gwz_e2e.hops import Finding
 from gwz_instrument.semconv import http, logs, spans
 
 _NEWEST = 20
 _SERVER, _CLIENT = "SPAN_KIND_SERVER", "SPAN_KIND_CLIENT"
+_FAILED = ("stream_error", "cancelled")
 
 
 def newest_arrived(case: Case) -> Finding:
@@ -20,23 +23,31 @@ def newest_arrived(case: Case) -> Finding:
 
 
 def all_arrived(case: Case) -> Finding:
-    """Every trace of the ledger is in Tempo with a server span of the application."""
-    return _arrived(case, list(case.by_trace))
+    """Every trace of the ledger is in Tempo with a server span of the application, which has given none up."""
+    finding = _arrived(case, list(case.by_trace))
+    phrases = admissions(case, "traces", len(case.by_trace)) if finding.ok else []
+    return Finding(ok=False, sentence=shorten(phrases)) if phrases else finding
 
 
 def _arrived(case: Case, trace_ids: list[str]) -> Finding:
-    found = case.traces.fetch(trace_ids)
-    missing = [trace_id for trace_id, trace in found.items() if not _of(trace, case.service, _SERVER)]
+    missing = _without_server_span(case, trace_ids)
+    if missing:  # the provider's span may have come before ours, when the trace was fetched
+        missing = _without_server_span(case, missing, again=True)
     return Finding(
-        not missing and bool(found),
-        f"{len(missing)} of {len(found)} traces are not in Tempo, {missing[0]} for one"
+        not missing and bool(trace_ids),
+        f"{len(missing)} of {len(trace_ids)} traces are not in Tempo, {missing[0]} for one"
         if missing
-        else f"{len(found)} traces in Tempo, each with its server span",
+        else f"{len(trace_ids)} traces in Tempo, each with its server span",
     )
 
 
+def _without_server_span(case: Case, trace_ids: list[str], *, again: bool = False) -> list[str]:
+    found = case.traces.fetch(trace_ids, again=again)
+    return [trace_id for trace_id, trace in found.items() if not _of(trace, case.service, _SERVER)]
+
+
 def hang_together(case: Case) -> Finding:
-    """Caller, server span, provider call and provider hang together, with the ledger's facts on them."""
+    """Caller, server span, provider call and provider hang together, with the ledger's facts on them, as declared."""
     phrases = _faults(case, again=False)
     if phrases:  # a span that was on its way when its trace was fetched is there now
         phrases = _faults(case, again=True)
@@ -46,13 +57,42 @@ def hang_together(case: Case) -> Finding:
 
 
 def sampler_keeps_its_share(case: Case) -> Finding:
-    """Of all trace ids in the log lines, exactly those below the sampler's bound are in Tempo."""
-    ids = {str(line.labels.get(logs.TRACE_ID.name)) for line in lines(case)}
+    """Traces whose ids are below the sampler's bound are in Tempo; of the others, the server span of what failed."""
+    requests = {str(line.metadata.get(logs.TRACE_ID.name)): line for line in lines(case)}
     bound = round(case.sampled_share * 2**64)
-    wanted = {trace_id for trace_id in ids if int(trace_id[16:], 16) < bound}
-    found = {trace_id for trace_id, trace in case.traces.fetch(ids).items() if trace}
-    share = f"{len(found)} of {len(ids)} traces are in Tempo, by their ids {len(wanted)} should be"
-    return Finding(len(ids) == len(case.ledger) and found == wanted and 0 < len(wanted) < len(ids), share)
+    sampled = {trace_id for trace_id in requests if int(trace_id[16:], 16) < bound}
+    kept = {trace_id for trace_id, line in requests.items() if trace_id not in sampled and _failed(line)}
+    found = case.traces.fetch(requests)
+    phrases = [
+        *_wrong_traces("sampled", sampled, {key for key, trace in found.items() if trace and not _is_kept(trace)}),
+        *_wrong_traces("kept", kept, {key for key, trace in found.items() if _is_kept(trace)}),
+        *span_faults(case, (span for trace in found.values() for span in trace)),
+    ]
+    whole = len(requests) == len(case.ledger) and 0 < len(sampled) < len(requests) and bool(kept)
+    return Finding(
+        whole and not phrases,
+        shorten(phrases)
+        or f"of {len(requests)} traces {len(sampled)} were sampled and of {len(kept)} the failed request was kept",
+    )
+
+
+def _wrong_traces(what: str, wanted: set[str], found: set[str]) -> list[str]:
+    if wanted == found:
+        return []
+    example = min(wanted ^ found)
+    return [
+        f"{len(found)} traces are {what}, {len(wanted)} should be: {example} is {'none' if example in wanted else 'one'}"
+    ]
+
+
+def _is_kept(trace: list[Span]) -> bool:
+    """Whether a trace is nothing but the server span of a request that was not sampled."""
+    return [(span.kind, span.attributes.get(spans.KEPT.name)) for span in trace] == [(_SERVER, True)]
+
+
+def _failed(line: Line) -> bool:
+    """Whether the span of an unsampled request with this line is kept; none here is slow enough to be."""
+    return line.fields[logs.STATUS_CODE.name] >= 500 or line.fields[logs.OUTCOME.name] in _FAILED
 
 
 def _faults(case: Case, *, again: bool) -> list[str]:
@@ -61,7 +101,7 @@ def _faults(case: Case, *, again: bool) -> list[str]:
         f"{entry.id}: {fault}"
         for trace_id, entry in case.by_trace.items()
         for fault in _faults_of(entry, found[trace_id], case.service)
-    ]
+    ] + span_faults(case, (span for trace in found.values() for span in trace))
 
 
 def _faults_of(entry: Entry, trace: list[Span], service: str) -> Iterator[str]:

@@ -1,0 +1,45 @@
+"""The contract: what an application emitted, held against `gwz_instrument.semconv`, a sentence for each fault."""
+
+from collections.abc import Iterable
+
+import httpx
+
+from gwz_e2e.case import Case
+from gwz_e2e.engines import Span
+from gwz_instrument.faults import Fault
+from gwz_instrument.judge import Emitted, EmittedLine, EmittedSpan, judge
+from gwz_instrument.semconv import spans as entries
+
+_FORMATS = ("text/plain", "application/openmetrics-text")
+
+
+def metric_faults(case: Case) -> list[str]:
+    """The faults of /metrics, in both of its formats."""
+    return sorted(
+        {str(finding) for accept in _FORMATS for finding in judge(Emitted(exposition=exposition(case, accept)))}
+    )
+
+
+def line_faults(case: Case) -> list[str]:
+    """The faults of everything that the application wrote to Loki, whoever in it wrote the line."""
+    found = case.engines.loki.lines(f'{{app="{case.service}"}}', *case.window)
+    lines = (EmittedLine(line.labels, line.metadata, line.fields) for line in found)
+    return [str(finding) for finding in judge(Emitted(lines=lines))]
+
+
+def span_faults(case: Case, found: Iterable[Span]) -> list[str]:
+    """The faults of the application's spans; where every trace is sampled, none needs to be kept."""
+    emitted = (
+        EmittedSpan(span.name, span.kind.removeprefix("SPAN_KIND_").lower(), span.scope, span.attributes)
+        for span in found
+        if span.service == case.service
+    )
+    silent = () if case.sampled_share < 1 else (entries.KEPT.name,)
+    findings = judge(Emitted(spans=emitted))
+    return [str(finding) for finding in findings if finding.fault is not Fault.MUTE or finding.name not in silent]
+
+
+def exposition(case: Case, accept: str) -> str:
+    """What /metrics answers, as it is; httpx.HTTPStatusError when that is no answer."""
+    answer = httpx.get(f"{case.app_url}/metrics", headers={"Accept": accept}, timeout=20, trust_env=False)
+    return answer.raise_for_status().text
