@@ -1,8 +1,14 @@
 """What the tests share: a Loki that keeps what it is sent, and spans in memory."""
 
+import collections
+import contextlib
+import datetime
 import gzip
 import json
+import re
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -13,36 +19,123 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 
 class Loki:
-    """Answers pushes with the statuses it is told to, then 204, and keeps each accepted line."""
+    """Answers pushes as it is told to, then as Loki does: it keeps the valid lines, and 400 says how many were not.
+
+    `answers` are statuses, or tuples of status, text and headers. What it finds invalid, and its words, are compared
+    with the real server by test_logs_loki.py.
+    """
 
     def __init__(self):
         self.lines = []  # (labels, nanoseconds, line, metadata)
         self.answers = []
+        self.heads = []  # the headers of each request
         self.requests = 0
+        self.connections = 0
+        self._connections = set()
+        self._server = None
+        self._port = 0
+        self.start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self):
+        """Listen, at the port of before if there was one."""
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self):
+                super().setup()
+                outer.connections += 1
+                outer._connections.add(self.connection)
+
+            def finish(self):
+                outer._connections.discard(self.connection)
+                super().finish()
+
             def do_POST(self):
                 outer.requests += 1
-                body = json.loads(gzip.decompress(self.rfile.read(int(self.headers["content-length"]))))
-                status = outer.answers.pop(0) if outer.answers else 204
-                if status == 204:
-                    for stream in body["streams"]:
-                        outer.lines += [(stream["stream"], int(ns), line, meta) for ns, line, meta in stream["values"]]
+                outer.heads.append(self.headers)
+                body = self.rfile.read(int(self.headers["content-length"]))
+                answer = outer.answers.pop(0) if outer.answers else None
+                if answer is None or answer == 204:
+                    answer = outer.take(json.loads(gzip.decompress(body)))
+                status, text, headers = (*answer, {})[:3] if isinstance(answer, tuple) else (answer, "", {})
                 self.send_response(status)
-                self.send_header("content-length", "0")
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                if status != 204:
+                    self.send_header("content-length", str(len(text.encode())))
                 self.end_headers()
+                self.wfile.write(text.encode())
 
             def log_message(self, *args):
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 50
+
+            def handle_error(self, request, client_address):  # the client is gone
+                pass
+
+        self._server = Server(("127.0.0.1", self._port), Handler)
+        self._port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()
+    def take(self, push):
+        """Keep the valid lines of a push; the answer."""
+        errors, behind, now = [], [], time.time_ns()
+        for stream in push["streams"]:
+            labels = "{" + ", ".join(f'{name}="{value}"' for name, value in sorted(stream["stream"].items())) + "}"
+            if any(not re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", name) for name in stream["stream"]):
+                return 400, "couldn't parse labels: 1:3: parse error: unexpected character inside braces: '-'\n"
+            newest = max((ns for held, ns, _, _ in self.lines if held == stream["stream"]), default=0)
+            given = 0
+            for ns, line, meta in stream["values"]:
+                assert isinstance(ns, str)
+                assert isinstance(line, str)
+                assert all(isinstance(value, str) for value in meta.values())
+                at = datetime.datetime.fromtimestamp(int(ns) // 10**9, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                if now - int(ns) > 7 * 86400 * 10**9:
+                    errors.append(f"entry for stream '{labels}' has timestamp too old: {at}, oldest acceptable is: …")
+                elif int(ns) - now > 600 * 10**9:
+                    errors.append(f"entry for stream '{labels}' has timestamp too new: {at}")
+                elif len(line.encode()) > 256 * 1024:
+                    errors.append(f"Max entry size '262144' bytes exceeded for stream '{labels}' …")
+                elif len(meta) > 128:
+                    errors.append(
+                        f"stream '{labels}' has too many structured metadata labels: '{len(meta)}', limit: '128'"
+                    )
+                elif int(ns) < newest - 3600 * 10**9:
+                    given += 1
+                    behind.append(f"entry with timestamp {at} ignored, reason: 'entry too far behind, …',\n")
+                else:
+                    given += 1
+                    self.lines.append((stream["stream"], int(ns), line, meta))
+            if behind:
+                return (
+                    400,
+                    f"{''.join(behind[:10])}user 'fake', total ignored: {len(behind)} out of {given} for stream: {labels}\n",
+                )
+        if len(errors) > 1:
+            errors = [f"{number} errors like: {error}" for error, number in collections.Counter(errors).items()]
+        return (400, "; ".join(errors) + "\n") if errors else (204, "")
+
+    def stop(self):
+        """Be away: refuse connections, and drop those there are."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+            for connection in list(self._connections):
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    close = stop
 
 
 @pytest.fixture

@@ -1,0 +1,73 @@
+"""What stderr is told of a Loki that does not answer: one line when it begins, one when lines were lost meanwhile."""
+
+import contextlib
+import sys
+import time
+from typing import Final
+
+_QUIET_S: Final = 60.0
+
+
+def complain(sentence: str) -> None:
+    """Write one line to stderr: a logger could lead back here."""
+    with contextlib.suppress(Exception):  # stderr may be closed, or somebody else's idea of it
+        sys.stderr.write(f"gwz-instrument: {sentence}\n")
+
+
+class Outage:
+    """Tells of troubles once, not once per attempt."""
+
+    def __init__(self, place: str, max_bytes: int) -> None:
+        self._place = place
+        self._kept = f"lines are kept, up to {max_bytes / 2**20:.3g} MiB, until it answers"
+        self._since: float | None = None
+        self._told = False
+        self._lost = 0
+        self._quiet_until: dict[str, float] = {}
+
+    def begin(self, problem: str) -> None:
+        """Note a push that failed for now; the first of an outage is told, unless one was told a moment ago.
+
+        A Loki that takes its rate and refuses the rest has outages by the second.
+        """
+        if self._since is None:
+            self._since = time.monotonic()
+            self._told = False
+        if not self._told:
+            self._told = self._now_and_then("away", f"Loki at {self._place} {problem}; {self._kept}")
+
+    def lost(self, lines: int) -> None:
+        """Note lines that had to be dropped."""
+        self._lost += lines
+
+    def end(self) -> None:
+        """Note a push that succeeded."""
+        if self._since is not None and self._told and self._lost:
+            seconds = time.monotonic() - self._since
+            complain(
+                f"Loki at {self._place} answers again after {seconds:.0f} s; {self._lost} lines were lost meanwhile"
+            )
+        self._since = None
+        self._lost = 0
+
+    def refused(self, lines: int, status: int, text: str) -> None:
+        """Tell of lines that Loki will never take, once a minute: the counter has the sum."""
+        self._now_and_then("refused", f"Loki at {self._place} refused {lines} lines ({status}): {text[-500:]}")
+
+    def fault(self, error: BaseException | None) -> None:
+        """Tell of a bug of ours."""
+        what = "" if error is None else f" ({type(error).__name__}: {error})"
+        self._now_and_then("fault", f"a fault of gwz-instrument itself lost log lines{what}: please report it")
+
+    def given_up(self, lines: int) -> None:
+        """Tell of lines that were left at the end."""
+        complain(f"{lines} log lines were given up: Loki at {self._place} did not take them in time")
+
+    def _now_and_then(self, what: str, sentence: str) -> bool:
+        """Tell, if the same was not told within a minute; whether it was told now."""
+        now = time.monotonic()
+        if now < self._quiet_until.get(what, 0.0):
+            return False
+        self._quiet_until[what] = now + _QUIET_S
+        complain(sentence)
+        return True
