@@ -1,0 +1,170 @@
+"""Rows about requests: what a variant adds to the plain application."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, Literal
+
+from gwz_bench.figures import FAR, Figure, Reach, within_noise
+from gwz_bench.options import Options
+from gwz_bench.report import Row, compared, timed
+from gwz_bench.turns import Turn, Work, plain_row, take_turns, variants
+from gwz_bench.variants import (
+    OTEL,
+    OTEL_PFI,
+    OURS,
+    OURS_ALL,
+    OURS_TRACED,
+    OURS_UNSAMPLED,
+    PFI,
+    PLAIN,
+    STARLETTE_EXPORTER,
+)
+
+TO_PFI = Reach(0.25, "PFI")
+TO_SUM_SAMPLED = Reach(0.45, "(OTel + PFI)")
+TO_SUM_UNSAMPLED = Reach(0.20, "(OTel + PFI)")
+STREAM_TO_OTEL = Reach(0.06, "OTel")
+STREAM_TO_PFI = Reach(1.5, "PFI")
+
+
+Wanted = tuple[str, str, Reach]
+"""A variant, the peer that it is held against, and the reach of their ratio."""
+
+JSON = "JSON route, all HTTP metrics"
+SHAPES = {
+    "json": "behind none",
+    "routers": "behind 200 included routers",
+    "middlewares": "behind five BaseHTTPMiddlewares, 326 routes",
+}
+
+
+def json_metrics(options: Options) -> list[Row]:
+    """A JSON route with all HTTP metrics."""
+    return _metrics(JSON, options, [(OURS, PFI, TO_PFI)])
+
+
+def json_multiprocess(options: Options) -> list[Row]:
+    """The same with prometheus_client's multi-process mode, which has no reach."""
+    return _metrics(f"{JSON}, multi-process mode", options, [], multiprocess=True)
+
+
+def _metrics(quantity: str, options: Options, wanted: list[Wanted], *, multiprocess: bool = False) -> list[Row]:
+    work = Work(requests=options.sized(300, 100), slices=options.sized(15, 7))
+    works = dict.fromkeys((PLAIN, OURS, PFI, STARLETTE_EXPORTER), work)
+    with variants("json", works, multiprocess=multiprocess) as turns:
+        take_turns(turns, options.rounds)
+        control = turns.pop(PLAIN)
+        return [
+            plain_row(quantity, turns),
+            _control_row(quantity, control),
+            *_rows(quantity, _figures(turns, "answered"), wanted, _facts(turns), over=PFI),
+        ]
+
+
+def json_all(options: Options) -> list[Row]:
+    """A JSON route with metrics, an exported span and a line."""
+    work = Work(requests=options.sized(2000, 500), slices=options.sized(4, 2))
+    wanted = [(OURS_ALL, OTEL_PFI, TO_SUM_SAMPLED), (OURS_UNSAMPLED, OTEL_PFI, TO_SUM_UNSAMPLED)]
+    mine = {OURS_ALL: work, OURS_UNSAMPLED: work}
+    with variants("json", mine) as ours, variants("json-logging", {OTEL_PFI: work}) as peers:
+        turns = {**ours, **peers}
+        take_turns(turns, options.rounds)
+        return _delivered("JSON route, metrics + exported span + one log line", turns, wanted)
+
+
+def stream(options: Options) -> list[Row]:
+    """A stream of 50 chunks with metrics and an exported span, chunk timing included."""
+    work = Work(requests=options.sized(1000, 200), slices=options.sized(3, 2))
+    dear = Work(requests=options.sized(300, 100), slices=options.sized(3, 2))
+    wanted = [(OURS_TRACED, OTEL, STREAM_TO_OTEL), (OURS_TRACED, PFI, STREAM_TO_PFI)]
+    with variants("stream", {OURS_TRACED: work, PFI: work, OTEL: dear}) as turns:
+        take_turns(turns, options.rounds)
+        return _delivered("stream of 50 chunks, metrics + exported span", turns, wanted)
+
+
+def routers(options: Options) -> list[Row]:
+    """What is added behind many routes and middlewares, beside what is added behind none."""
+    slices = options.sized(15, 7)
+    works = {
+        "json": Work(options.sized(300, 100), slices),
+        "routers": Work(options.sized(60, 30), slices),
+        "middlewares": Work(options.sized(40, 20), slices),
+    }
+    with ExitStack() as stack:
+        turns = {
+            scenario: stack.enter_context(variants(scenario, dict.fromkeys((PLAIN, OURS, PFI), work)))
+            for scenario, work in works.items()
+        }
+        take_turns(
+            {(scenario, name): turn for scenario in turns for name, turn in turns[scenario].items()}, options.rounds
+        )
+        none = Figure.of(turns["json"][OURS].answered)
+        return [row for scenario, shape in SHAPES.items() for row in _behind(f"{JSON}, {shape}", turns[scenario], none)]
+
+
+def _behind(quantity: str, turns: dict[str, Turn], none: Figure) -> list[Row]:
+    """Ours behind something, judged by what it adds behind none; a control says how sure that is."""
+    control = turns.pop(PLAIN)
+    facts, figures = _facts(turns), _figures(turns, "answered")
+    ours = figures[OURS]
+    if ours != none:
+        same = within_noise(ours, none, Figure.of(control.answered))
+        facts[OURS] |= {
+            "ratio": ours.median / none.median,
+            "reach": "as behind none, within noise",
+            "holds": same,
+            "far": not same and ours.median > FAR * none.median,
+        }
+    facts[OURS]["note"] += f"; quartiles {ours.low:.1f} to {ours.high:.1f} µs"
+    return [plain_row(quantity, turns), _control_row(quantity, control), *_rows(quantity, figures, [], facts)]
+
+
+def _delivered(quantity: str, turns: dict[str, Turn], wanted: list[Wanted]) -> list[Row]:
+    """Twice the same table: until everything has been delivered, which is judged, and until the answer."""
+    told: list[tuple[str, str, Reach | None]] = [(variant, peer, None) for variant, peer, _ in wanted]
+    answer = f"{quantity}, until the answer"
+    return [
+        plain_row(quantity, turns),
+        *_rows(quantity, _figures(turns, "settled"), wanted, _facts(turns)),
+        *_rows(answer, _figures(turns, "answered"), told, {}),
+    ]
+
+
+def _rows(
+    quantity: str,
+    figures: Mapping[str, Figure],
+    wanted: Sequence[tuple[str, str, Reach | None]],
+    facts: Mapping[str, Mapping[str, Any]],
+    over: str | None = None,
+) -> list[Row]:
+    """A row per variant and reach; a variant without a reach is compared with `over`, if that is given."""
+    rows = []
+    for name, figure in figures.items():
+        more = facts.get(name, {})
+        held = [(peer, reach) for variant, peer, reach in wanted if variant == name]
+        if over and not held:
+            held = [(over, None)]
+        if not held:
+            rows.append(timed(quantity, name, figure, **more))
+        for peer, reach in held:
+            beside = more or {"note": f"beside {peer}"}
+            rows.append(compared(quantity, name, figure, figures[peer], reach, **beside))
+    return rows
+
+
+def _figures(turns: Mapping[str, Turn], clock: Literal["answered", "settled"]) -> dict[str, Figure]:
+    return {name: Figure.of(getattr(turn, clock)) for name, turn in turns.items()}
+
+
+def _facts(turns: Mapping[str, Turn]) -> dict[str, dict[str, Any]]:
+    """CPU time of each variant, and whether all that it caused was counted."""
+    return {name: _fact(turn) for name, turn in turns.items()}
+
+
+def _fact(turn: Turn) -> dict[str, Any]:
+    found = turn.check()
+    return {"cpu_us": Figure.of(turn.cpu).median, "exact": found.exact, "note": found.sentence}
+
+
+def _control_row(quantity: str, control: Turn) -> Row:
+    return timed(quantity, PLAIN, Figure.of(control.answered), note="the error of the method")
