@@ -37,7 +37,10 @@ def test_an_unknown_server_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 def test_env_writes_the_file_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / ".env"
     assert main(["env", "--file", str(path)]) == 0
-    assert capsys.readouterr().out == f"{path}: added GF_SECURITY_ADMIN_PASSWORD, GF_SECURITY_SECRET_KEY\n"
+    assert (
+        capsys.readouterr().out
+        == f"{path}: added GF_SECURITY_ADMIN_PASSWORD, GF_SECURITY_SECRET_KEY, GWZ_METRICS_TOKEN\n"
+    )
     main(["env", "--file", str(path)])
     assert capsys.readouterr().out == f"{path}: complete already, left as it is\n"
 

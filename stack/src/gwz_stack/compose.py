@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from gwz_stack.command import run
-from gwz_stack.dotenv import PASSWORD, read_env, write_env
+from gwz_stack.dotenv import METRICS_TOKEN, PASSWORD, read_env, write_env
 from gwz_stack.errors import StackError, writing
 from gwz_stack.layout import COMPOSE_FILE, service
 from gwz_stack.ports import HOST
@@ -65,6 +65,11 @@ class ComposeStack:
     def grafana_password(self) -> str:
         """The password of Grafana's admin, from the .env file."""
         return read_env(self._env_file).get(PASSWORD, "")
+
+    @property
+    def metrics_token(self) -> str:
+        """What Prometheus shows the gateway, from the .env file."""
+        return read_env(self._env_file).get(METRICS_TOKEN, "")
 
     @property
     def targets_file(self) -> Path:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PASSWORD = "GF_SECURITY_ADMIN_PASSWORD"  # noqa: S105 - the variable's name
-_SECRETS = (PASSWORD, "GF_SECURITY_SECRET_KEY")
+METRICS_TOKEN = "GWZ_METRICS_TOKEN"  # noqa: S105 - the variable's name
+_SECRETS = (PASSWORD, "GF_SECURITY_SECRET_KEY", METRICS_TOKEN)
 
 
 def write_env(path: Path) -> list[str]:

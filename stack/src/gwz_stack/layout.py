@@ -67,6 +67,11 @@ class Layout:
         """Where Prometheus reads the gateway's addresses."""
         return self.run_dir / "config" / "targets" / "gatewayz_production.json"
 
+    @property
+    def metrics_token_file(self) -> Path:
+        """Where Prometheus reads what it shows the gateway."""
+        return self.run_dir / "config" / "metrics_token"
+
     def urls(self, *, grafana: bool) -> Urls:
         """Return the addresses as others use them."""
         return Urls(
@@ -92,6 +97,7 @@ def places(server: str, layout: Layout) -> dict[str, object]:
         "prometheus": {
             **scraped,
             "scrape_configs.gatewayz_production.file_sd_configs.0.files.0": str(layout.targets_file),
+            "scrape_configs.gatewayz_production.authorization.credentials_file": str(layout.metrics_token_file),
         },
         "loki": {
             "server.http_listen_address": HOST,

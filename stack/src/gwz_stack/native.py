@@ -52,6 +52,7 @@ class NativeStack:
             )
         self.servers = {name: servers[name] for name in SERVERS if name in servers}
         self.grafana_password = secrets.token_urlsafe(16)
+        self.metrics_token = secrets.token_urlsafe(16)
         self.ready_s: dict[str, float] = {}
         self._infinity = servers.get("infinity")
         self._supervisor = supervisor
@@ -75,6 +76,7 @@ class NativeStack:
         """Start all servers at once and wait until each answers; a failure ends those that had started and is raised."""
         try:
             self.set_targets([])
+            self._write_metrics_token()
             for server in self.servers:
                 self._launch(server, {})
             self.ready_s |= self._wait(self.servers, timeout_s)
@@ -114,6 +116,13 @@ class NativeStack:
             draft = self.targets_file.with_suffix(".draft")
             draft.write_text(json.dumps(list(targets), indent=2), encoding="utf-8")
             draft.rename(self.targets_file)
+
+    def _write_metrics_token(self) -> None:
+        """Leave the token where Prometheus looks for it, for nobody else to read."""
+        file = self._layout.metrics_token_file
+        with writing(file):
+            file.touch(0o600)
+            file.write_text(self.metrics_token, encoding="utf-8")
 
     def resident_bytes(self) -> dict[str, int]:
         """Return the resident memory of each server with its descendants; 0 for one that does not run."""

@@ -34,7 +34,7 @@ SERVER = {
 
 def case(url=NOWHERE, share=1.0):
     engines = Engines(Prometheus(NOWHERE), Loki(url), Tempo(NOWHERE), "redis://127.0.0.1:9")
-    return Case("gateway", url, Path("l"), Path("s"), engines, share)
+    return Case("gateway", url, Path("l"), Path("s"), engines, share, "token")
 
 
 def span(service="gateway", kind="SPAN_KIND_SERVER", scope="gwz_instrument", **attributes):

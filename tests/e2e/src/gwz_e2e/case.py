@@ -54,6 +54,7 @@ class Case:
     summary_file: Path
     engines: Engines
     sampled_share: float = 1.0
+    metrics_token: str = ""
     traces: Traces = field(init=False)
 
     def __post_init__(self) -> None:

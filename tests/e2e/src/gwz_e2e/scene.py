@@ -15,7 +15,7 @@ from gwz_e2e.case import Case, Engines
 from gwz_stack import Process, Supervisor, Urls
 from gwz_stack.errors import StackError, writing
 
-ENVIRONMENT = "test"  # in any but a development environment /metrics wants a token
+ENVIRONMENT = "e2e"  # in any but a development environment /metrics wants a token: the run proves that it is shown
 _TARGET_S = 20.0
 _POLL_S = 0.2
 _FOREIGN = (
@@ -34,6 +34,7 @@ class Place:
     engines: Engines
     providers_url: str
     out: Path
+    metrics_token: str
 
 
 class Scene:
@@ -60,6 +61,7 @@ class Scene:
             summary_file=folder / "summary.json",
             engines=place.engines,
             sampled_share=sampled_share,
+            metrics_token=place.metrics_token,
         )
         self._port = port
 
@@ -133,6 +135,7 @@ class Scene:
             "OTEL_BSP_SCHEDULE_DELAY": _SPAN_DELAY_MS,
             "GWZ_LOKI_URL": place.urls.loki,
             "GWZ_ENVIRONMENT": ENVIRONMENT,
+            "GWZ_METRICS_TOKEN": place.metrics_token,
         }
         if case.sampled_share < 1:
             ours["OTEL_TRACES_SAMPLER"] = "parentbased_traceidratio"

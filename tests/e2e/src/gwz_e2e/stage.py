@@ -82,7 +82,7 @@ def set_stage(options: Options, cast: Cast, tell: Tell, *, e2e: bool) -> Iterato
             engines = Engines(
                 Prometheus(stack.urls.prometheus), Loki(stack.urls.loki), Tempo(stack.urls.tempo), stack.urls.redis
             )
-            place = Place(supervisor, stack.urls, engines, f"http://127.0.0.1:{port}", options.out)
+            place = Place(supervisor, stack.urls, engines, f"http://127.0.0.1:{port}", options.out, stack.metrics_token)
             _start_providers(place, port)
             yield Stage(place, stack, supervisor, cast.servers)
         finally:

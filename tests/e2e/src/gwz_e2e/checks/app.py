@@ -12,13 +12,21 @@ from gwz_instrument import semconv
 
 
 def answers(case: Case) -> Finding:
-    """The application answers, and /metrics does so with 200 and no redirect."""
+    """The application answers, and /metrics does so with 200 and no redirect, to who shows the token only."""
+    token = {"Authorization": f"Bearer {case.metrics_token}"}
     try:
-        health = httpx.get(f"{case.app_url}/health", timeout=5, trust_env=False).status_code
-        metrics = httpx.get(f"{case.app_url}/metrics", timeout=5, trust_env=False, follow_redirects=False).status_code
+        health = _status(f"{case.app_url}/health")
+        metrics, secret = _status(f"{case.app_url}/metrics", token), _status(f"{case.app_url}/metrics")
     except httpx.HTTPError as error:
         return Finding(ok=False, sentence=f"the application at {case.app_url} does not answer: {error}")
-    return Finding(health == metrics == 200, f"/health answers {health}, /metrics answers {metrics}")
+    return Finding(
+        (health, metrics, secret) == (200, 200, 401),
+        f"/health answers {health}, /metrics answers {metrics} with its token and {secret} without",
+    )
+
+
+def _status(url: str, headers: dict[str, str] | None = None) -> int:
+    return httpx.get(url, headers=headers, timeout=5, trust_env=False, follow_redirects=False).status_code
 
 
 def exposes(case: Case) -> Finding:

@@ -41,5 +41,6 @@ def span_faults(case: Case, found: Iterable[Span]) -> list[str]:
 
 def exposition(case: Case, accept: str) -> str:
     """What /metrics answers, as it is; httpx.HTTPStatusError when that is no answer."""
-    answer = httpx.get(f"{case.app_url}/metrics", headers={"Accept": accept}, timeout=20, trust_env=False)
+    headers = {"Accept": accept, "Authorization": f"Bearer {case.metrics_token}"}
+    answer = httpx.get(f"{case.app_url}/metrics", headers=headers, timeout=20, trust_env=False)
     return answer.raise_for_status().text
