@@ -23,7 +23,8 @@ Ratios travel to other machines, microseconds do not.
 - A request's cost is what it adds to the plain application: slices of requests alternate, plain, variant, plain, and each slice is compared with its two neighbours.
 - A figure is the median of the rounds; IQR is the distance between their quartiles. *Plain app against itself* is the error of the method.
 - Applications are driven through ASGI inside the process: no sockets, no server, so that nothing else is measured.
-- Where spans or lines are delivered, the clock runs until the last one has been delivered to a sink in another process; queues are large enough that no variant drops any. Rows *until the answer* stop at the last response.
+- Where spans or lines are delivered, there are two clocks: *until the answer* stops at the last response of a slice, while exporters are at work; *until everything is delivered* stops when the last span and line is at a sink in another process.
+  Queues are large enough that no variant drops any.
 - CPU is the processor time of all threads of the process, deliveries included, that a request adds.
 - After each variant the requests made are compared with the next scrape of `/metrics`, and spans and lines with what the sink has.
 """

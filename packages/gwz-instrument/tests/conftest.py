@@ -2,7 +2,7 @@
 
 import collections
 import contextlib
-import datetime
+import datetime as dt
 import gzip
 import json
 import re
@@ -99,7 +99,7 @@ class Loki:
                 assert isinstance(ns, str)
                 assert isinstance(line, str)
                 assert all(isinstance(value, str) for value in meta.values())
-                at = datetime.datetime.fromtimestamp(int(ns) // 10**9, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                at = dt.datetime.fromtimestamp(int(ns) // 10**9, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
                 if now - int(ns) > 7 * 86400 * 10**9:
                     errors.append(f"entry for stream '{labels}' has timestamp too old: {at}, oldest acceptable is: …")
                 elif int(ns) - now > 600 * 10**9:

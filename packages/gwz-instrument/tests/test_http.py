@@ -602,7 +602,7 @@ async def test_a_kept_span_has_the_ids_of_the_requests_lines(app, unsampled):
     assert seen["span_id"] == f"{world.span.context.span_id:016x}"
 
 
-async def test_a_stream_says_how_its_parts_came(world, loki):
+async def test_a_stream_says_how_its_parts_came(world):
     @world.app.get("/parts")
     async def parts():
         async def produce():
@@ -629,7 +629,7 @@ async def test_the_line_and_the_span_are_there_while_a_background_task_still_run
     handler = LokiHandler(loki.url + PUSH_PATH)
     world = World(app, *spans, handler)
     task = asyncio.create_task(world.get("/working"))
-    while not world._exporter.get_finished_spans():
+    while not world._exporter.get_finished_spans():  # noqa: ASYNC110  # an exporter tells nobody
         await asyncio.sleep(0.01)
     assert await asyncio.to_thread(handler.force_flush, 2)
     assert json.loads(loki.lines[0][2])["outcome"] == "success"
@@ -771,7 +771,7 @@ async def test_two_applications_of_a_process_share_metrics_and_keep_their_names(
     assert {sample.labels["app_name"] for sample in info.samples} == {"one", "two"}
 
 
-async def test_lifespan_and_websockets_pass_through(app):
+async def test_lifespan_and_websockets_pass_through():
     seen = []
 
     async def inner(scope, receive, send):

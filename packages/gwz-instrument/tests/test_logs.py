@@ -4,6 +4,7 @@ import logging
 import logging.config
 import re
 import socket
+import sys
 import threading
 import time
 
@@ -247,11 +248,13 @@ def test_no_argument_costs_a_line_or_a_traceback(make, loki, counts, capsys):
     logger.info("%d", "not a number")
     logger.info(Hostile())
     logger.info("%s", Hostile(), extra={"bad": Hostile(), 5: "number", "fine": 1})
-    logger.info("%s %s", "one")
+    logger.info("%s %s", "one")  # noqa: PLE1206  # as an application may
+    logger.info("fifth", extra={"huge": 10**6000, "nan": float("nan"), "cut": "mine"})
     assert handler.force_flush(5)
-    assert counts == {"delivered": 4}
+    assert counts == {"delivered": 5}
     assert capsys.readouterr().err == ""
-    first, second, third, fourth = lines(loki)
+    first, second, third, fourth, fifth = lines(loki)
+    assert (fifth["huge"], fifth["nan"], fifth["cut"]) == ("<int of 19932 bits>", "nan", "mine")
     assert first["message"] == "%d ('not a number',) (not formatted: TypeError)"
     assert "cannot be shown" in second["message"]
     assert (third["fine"], third["5"]) == (1, "number")
@@ -269,6 +272,18 @@ def test_metadata_or_count_that_raise_do_not_surface(make, loki):
     assert handler.force_flush(5)
     assert 0 < len(loki.lines) < 20
     assert loki.lines[0][3] == {}
+
+
+@pytest.mark.parametrize(
+    ("returned", "sent"),
+    [({"a": 1, 2: None}, {"a": "1", "key_2": "None"}), (None, {}), (["x"], {}), ({"a": Hostile()}, None)],
+)
+def test_metadata_may_be_anything(make, loki, returned, sent):
+    handler = make(metadata=lambda: returned)
+    logger_with(handler).info("x")
+    assert handler.force_flush(5)
+    metadata = loki.lines[0][3]
+    assert metadata == sent if sent is not None else "cannot be shown" in metadata["a"]
 
 
 def test_filters_and_a_formatter_of_the_application_are_asked(make, loki):
@@ -420,7 +435,7 @@ def test_a_full_queue_loses_the_oldest_and_counts_them(make, counts, nowhere):
 
 
 def test_the_queue_is_bounded_in_truth(make, nowhere):
-    """What the bound says is within a factor of two of what the interpreter takes for it."""
+    """What the bound says is within a fifth of what the interpreter takes for it."""
     import gc  # noqa: PLC0415
     import tracemalloc  # noqa: PLC0415
 
@@ -437,7 +452,7 @@ def test_the_queue_is_bounded_in_truth(make, nowhere):
         taken = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert 2_000_000 < taken < 8_000_000
+    assert 3_200_000 < taken < 4_800_000
 
 
 def test_draining_gives_up_in_time_and_counts_what_it_lost(make, counts, nowhere, capsys):
@@ -500,13 +515,15 @@ def test_draining_while_others_log_counts_each_line_once(make, loki, counts):
     assert set(counts) <= {"delivered", "shutdown"}
 
 
-def test_flushing_does_not_wait_for_lines_that_come_later(make, loki):
+def test_flushing_does_not_wait_for_lines_that_come_later(make):
     handler = make()
     logger, stop = logger_with(handler), threading.Event()
     thread = threading.Thread(target=lambda: [logger.info("x") for _ in iter(stop.is_set, True)])
     thread.start()
     try:
-        assert handler.force_flush(10)
+        start = time.monotonic()
+        assert handler.force_flush(20)
+        assert time.monotonic() - start < 10
     finally:
         stop.set()
         thread.join()
@@ -603,7 +620,7 @@ def test_custom_levels_count_as_the_next_lower_one(levelno, level):
     assert level_of(levelno) == level
 
 
-def test_the_sender_survives_whatever_the_connection_raises(make, loki, counts, monkeypatch):
+def test_the_sender_survives_whatever_the_connection_raises(make, counts, monkeypatch):
     from gwz_instrument.logs.connection import Connection  # noqa: PLC0415
 
     post, broken = Connection.post, [UnicodeError("x"), OSError("no such certificate"), ValueError("y")]
@@ -678,7 +695,10 @@ def test_a_record_that_comes_by_two_loggers_is_one_line_and_the_access_log_none(
 
 
 def test_a_record_is_left_as_it_was_for_the_handlers_after(make):
-    made = record(msg="%s", args=("x",), tokens=1)
+    try:
+        raise ValueError  # noqa: TRY301
+    except ValueError:
+        made = record(msg="%s", args=("x",), tokens=1, exc_info=sys.exc_info())
     before = dict(vars(made))
     make().handle(made)
     assert vars(made) == before

@@ -1,6 +1,6 @@
 import collections
 import dataclasses
-import datetime
+import datetime as dt
 import enum
 import json
 import logging
@@ -62,7 +62,7 @@ CIRCLE.append(CIRCLE)
 DEEP: list = []
 for _ in range(100_000):
     DEEP = [DEEP]
-WHEN = datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)
+WHEN = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
 
 
 @pytest.mark.parametrize(

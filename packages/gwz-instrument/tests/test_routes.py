@@ -5,6 +5,7 @@ import types
 
 import pytest
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
@@ -114,6 +115,7 @@ def test_fastapi_routes_have_their_whole_template(path, template):
         ("/wrapped/f/3", "/wrapped/f/{z}"),
         ("/behind/g", "/behind/g"),
         ("/api/h/4", "/api/h/{h}"),
+        ("/api/openapi.json", "/api/openapi.json"),
         ("/any/thing/else", "/{path}"),
     ],
 )
@@ -185,6 +187,18 @@ def test_one_router_included_several_times_has_the_template_of_each():
     assert ask(app, "/models/1", templates=templates) == ("/models/{model}", 200)
     assert ask(app, "/v1/models/1", templates=templates) == ("/v1/models/{model}", 200)
     assert ask(app, "/acme/models/1", templates=templates) == ("/{tenant}/models/{model}", 200)
+
+
+def test_a_route_that_decides_by_more_than_the_path_has_its_own_template():
+    class Versioned(APIRoute):
+        def matches(self, scope):
+            wanted = self.path.strip("/{}").encode()
+            return super().matches(scope) if (b"version", wanted) in scope["headers"] else (Match.NONE, {})
+
+    app, endpoint = FastAPI(), one_more_endpoint()
+    app.router.routes += [Versioned("/{one}", endpoint), Versioned("/{two}", endpoint)]
+    assert ask(app, "/x", headers=[("version", "one")]) == ("/{one}", 200)
+    assert ask(app, "/x", headers=[("version", "two")]) == ("/{two}", 200)
 
 
 def test_routes_of_a_host_have_the_template_of_their_path():

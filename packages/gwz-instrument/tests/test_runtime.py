@@ -111,6 +111,22 @@ async def test_the_worst_delay_is_forgotten_after_a_minute():
     assert lag.worst() == pytest.approx(1.0 - LAG_INTERVAL_S)
 
 
+async def test_a_delay_is_forgotten_though_the_second_a_minute_later_had_no_tick():
+    clock, loop = Clock(), StillLoop()
+    lag = _Lag(clock)
+    lag.start(loop)
+    for seconds in (5.0, 58.0, 3.0):  # the last two delays are 58 and 3 seconds
+        clock.now += LAG_INTERVAL_S + seconds
+        loop.tick()
+    assert lag.worst() == pytest.approx(58.0)
+    for _ in range(57):
+        clock.now += 1.0
+        loop.tick()
+    clock.now += 4.0  # no tick in the second in which the slot of the 58 would have been taken again
+    loop.tick()
+    assert lag.worst() == pytest.approx(4.0 - LAG_INTERVAL_S)
+
+
 async def test_a_delay_that_goes_on_counts_from_when_its_tick_was_due():
     clock, loop = Clock(), StillLoop()
     lag = _Lag(clock)
@@ -264,9 +280,11 @@ def test_version_1_of_control_groups_is_read_under_its_path_or_mounted_over(tmp_
 
 
 def test_the_tightest_limit_on_the_way_up_counts_with_its_own_use(tmp_path):
-    root = version_2(tmp_path, "a/b", **(MEMORY_2 | {"memory.max": "max\n"}), **(CPU_2 | {"cpu.max": "max 100000\n"}))
+    root = version_2(tmp_path, "a/b", **(MEMORY_2 | {"memory.max": f"{3 * GIGABYTE}"}), **CPU_2)
     lay(root / "sys/fs/cgroup/a", **(MEMORY_2 | {"memory.current": f"{GIGABYTE // 2 + 500}"}))
     lay(root / "sys/fs/cgroup/a", **{"cpu.max": "25000 100000", "cpu.stat": "usage_usec 9000000"})
+    lay(root / "sys/fs/cgroup", **(MEMORY_2 | CPU_2))
+    lay(root / "sys/fs/cgroup", **{"memory.max": "max", "cpu.max": "max 100000"})
     assert memory_ratio(root) == 0.25
     assert cpu_use(root, 4) == CpuUse(str(root / "sys/fs/cgroup/a"), 9.0, 0.25)
 
@@ -406,6 +424,13 @@ def test_readers_do_not_take_each_others_time(cpu):
         cpu.go_by(1, 1.0 if second % 10 == 0 else 0.0)
         ratio = cpu.read()
         assert second < 25 or ratio == 0.1
+
+
+def test_a_reader_in_a_hurry_takes_nobodys_time(cpu):
+    cpu.go_by(15, 0.2)
+    for _ in range(200):
+        assert cpu.read() == pytest.approx(0.2, abs=0.03)
+        cpu.go_by(0.002, 1.0)
 
 
 def test_a_counter_that_goes_back_gives_no_number(cpu):

@@ -27,6 +27,8 @@ STREAM_TO_OTEL = Reach(0.06, "OTel")
 STREAM_TO_PFI = Reach(1.5, "PFI")
 
 
+Clock = Literal["answered", "settled"]
+CLOCKS: Mapping[Clock, str] = {"answered": "until the answer", "settled": "until everything is delivered"}
 Wanted = tuple[str, str, Reach]
 """A variant, the peer that it is held against, and the reach of their ratio."""
 
@@ -62,24 +64,27 @@ def _metrics(quantity: str, options: Options, wanted: list[Wanted], *, multiproc
 
 
 def json_all(options: Options) -> list[Row]:
-    """A JSON route with metrics, an exported span and a line."""
+    """A JSON route with metrics, an exported span and a line, judged when all of it has been delivered."""
     work = Work(requests=options.sized(2000, 500), slices=options.sized(4, 2))
     wanted = [(OURS_ALL, OTEL_PFI, TO_SUM_SAMPLED), (OURS_UNSAMPLED, OTEL_PFI, TO_SUM_UNSAMPLED)]
     mine = {OURS_ALL: work, OURS_UNSAMPLED: work}
     with variants("json", mine) as ours, variants("json-logging", {OTEL_PFI: work}) as peers:
         turns = {**ours, **peers}
         take_turns(turns, options.rounds)
-        return _delivered("JSON route, metrics + exported span + one log line", turns, wanted)
+        return _twice("JSON route, metrics + exported span + one log line", turns, wanted, judged="settled")
 
 
 def stream(options: Options) -> list[Row]:
-    """A stream of 50 chunks with metrics and an exported span, chunk timing included."""
+    """A stream of 50 chunks with metrics and a span, chunk timing included; the exporters run meanwhile.
+
+    Judged at the answer: one of the peers has no span that could be delivered.
+    """
     work = Work(requests=options.sized(1000, 200), slices=options.sized(3, 2))
     dear = Work(requests=options.sized(300, 100), slices=options.sized(3, 2))
     wanted = [(OURS_TRACED, OTEL, STREAM_TO_OTEL), (OURS_TRACED, PFI, STREAM_TO_PFI)]
     with variants("stream", {OURS_TRACED: work, PFI: work, OTEL: dear}) as turns:
         take_turns(turns, options.rounds)
-        return _delivered("stream of 50 chunks, metrics + exported span", turns, wanted)
+        return _twice("stream of 50 chunks, metrics + exported span", turns, wanted, judged="answered")
 
 
 def routers(options: Options) -> list[Row]:
@@ -119,14 +124,15 @@ def _behind(quantity: str, turns: dict[str, Turn], none: Figure) -> list[Row]:
     return [plain_row(quantity, turns), _control_row(quantity, control), *_rows(quantity, figures, [], facts)]
 
 
-def _delivered(quantity: str, turns: dict[str, Turn], wanted: list[Wanted]) -> list[Row]:
-    """Twice the same table: until everything has been delivered, which is judged, and until the answer."""
+def _twice(quantity: str, turns: dict[str, Turn], wanted: list[Wanted], *, judged: Clock) -> list[Row]:
+    """The same table by both clocks, first the one that is held against the reaches."""
+    facts = _facts(turns)
     told: list[tuple[str, str, Reach | None]] = [(variant, peer, None) for variant, peer, _ in wanted]
-    answer = f"{quantity}, until the answer"
+    other: Clock = "answered" if judged == "settled" else "settled"
     return [
-        plain_row(quantity, turns),
-        *_rows(quantity, _figures(turns, "settled"), wanted, _facts(turns)),
-        *_rows(answer, _figures(turns, "answered"), told, {}),
+        plain_row(f"{quantity}, {CLOCKS[judged]}", turns),
+        *_rows(f"{quantity}, {CLOCKS[judged]}", _figures(turns, judged), wanted, facts),
+        *_rows(f"{quantity}, {CLOCKS[other]}", _figures(turns, other), told, {}),
     ]
 
 
@@ -152,7 +158,7 @@ def _rows(
     return rows
 
 
-def _figures(turns: Mapping[str, Turn], clock: Literal["answered", "settled"]) -> dict[str, Figure]:
+def _figures(turns: Mapping[str, Turn], clock: Clock) -> dict[str, Figure]:
     return {name: Figure.of(getattr(turn, clock)) for name, turn in turns.items()}
 
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:  # all of this loads when it is needed: importing the package 
     from .metrics import Collectors
     from .traces import Traces
 
-SHUTDOWN_S: Final = 1.5
+_EXIT_S: Final = 1.5
+_SPANS_S: Final = 0.4
+"""What the spans get even when the lines took all the time."""
 _LOGGERS: Final = ("", "uvicorn")
 """The root logger, and the server's, which does not propagate to it; its access log is left alone."""
 
@@ -41,18 +43,19 @@ class Telemetry:
         lines_sent = self._logs is None or self._logs.force_flush(max(0.0, until - time.monotonic()))
         return spans_sent and lines_sent
 
-    def shutdown(self, timeout_s: float = SHUTDOWN_S) -> None:
+    def shutdown(self, timeout_s: float | None = None) -> None:
         """Send what is left, for `timeout_s` at most, count the rest as lost, and stop; metrics can still be scraped.
 
-        Safe to call twice.
+        Without a timeout it takes two seconds at most, and longer only while Loki goes on taking lines. Safe to call twice.
         """
-        until = time.monotonic() + timeout_s
+        until = time.monotonic() + (_EXIT_S if timeout_s is None else timeout_s)
         if self._logs is not None:
             self._guard.handler = None
             _detach(self._logs)
-            self._logs.drain(timeout_s if self._traces is None else timeout_s / 2)
+            self._logs.drain(timeout_s and timeout_s / 2 if self._traces else timeout_s)
         if self._traces is not None:
-            self._traces.shutdown(max(0.0, until - time.monotonic()))
+            least = _SPANS_S if timeout_s is None else 0.0
+            self._traces.shutdown(max(least, until - time.monotonic()))
 
 
 def instrument(

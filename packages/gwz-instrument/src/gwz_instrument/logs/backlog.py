@@ -22,7 +22,8 @@ class Backlog:
         self._entries: deque[Entry] = deque()
         self.bytes = 0
         self.sending = 0
-        """Lines that the sender has taken and not done with."""
+        """Lines that the sender has taken and not settled."""
+        self._settled = 0
         self._done = 0
         self._wake_at = _NEVER  # the number of bytes at which the sender wants to be woken
         self._hurried = 0
@@ -54,10 +55,19 @@ class Backlog:
                 self._sleep(BATCH_BYTES, left)
             return [] if self._closed else self._cut()
 
-    def done(self, lines: int) -> None:
-        """Say that `lines` of those taken are delivered or lost."""
+    def settle(self, lines: int) -> bool:
+        """Say that the fate of `lines` of those taken is known; False if `close` has counted them as left before."""
         with self.lock:
-            self.sending = max(0, self.sending - lines)
+            if self._closed:
+                return False
+            self.sending -= lines
+            self._settled += lines
+            return True
+
+    def done(self, lines: int) -> None:
+        """Say that the fate of settled lines has been told to whoever counts."""
+        with self.lock:
+            self._settled -= lines
             self._done += lines
             self._changed.notify_all()
 
@@ -65,7 +75,7 @@ class Backlog:
         """Hurry, until every line put in so far is done with; False if that takes longer than `timeout_s`."""
         until = time.monotonic() + timeout_s
         with self.lock:
-            last = self._done + self.sending + len(self._entries)
+            last = self._done + self._settled + self.sending + len(self._entries)
             self._hurried += 1
             self._changed.notify_all()
             try:

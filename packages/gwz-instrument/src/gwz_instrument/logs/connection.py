@@ -8,7 +8,6 @@ import base64
 import contextlib
 import encodings.idna  # noqa: F401  # loaded while connecting otherwise, where a fork could leave its import half done
 import os
-import socket
 import ssl
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Final
@@ -95,7 +94,6 @@ class Connection:
                 self._headers |= _proxy_headers(self._proxy)
         http.connect()
         http.sock.settimeout(_ANSWER_S)
-        http.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return http
 
     def _proxy_or_server(self) -> tuple[str, int | None]:

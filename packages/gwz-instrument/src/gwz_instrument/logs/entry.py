@@ -4,7 +4,6 @@ import logging
 import sys
 import traceback
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, Final
 
 from .values import SCALARS, snapshot, text_of
@@ -29,8 +28,6 @@ _ENTRY_BYTES: Final = 350  # tuple, numbers, place in the queue, the allocator's
 _DICT_BYTES: Final = 250
 _ITEM_BYTES: Final = 100  # of metadata: an id
 _SCALAR_BYTES: Final = 32
-
-ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
 def of_record(record: logging.LogRecord, message: str, fields: Fields | None, metadata: Metadata | None) -> Entry:
@@ -111,10 +108,8 @@ def tags_of(record: logging.LogRecord) -> Mapping[Any, Any]:
 
 
 def _exception(record: logging.LogRecord) -> str | None:
-    """The traceback as text, kept in the record as logging's own formatter keeps it."""
-    if not record.exc_text:
-        record.exc_text = _exc_info(record.exc_info)
-    return record.exc_text
+    """The traceback as text: as another handler's formatter has left it, else our own, which no other handler gets."""
+    return record.exc_text or _exc_info(record.exc_info)
 
 
 def _exc_info(info: Any) -> str | None:

@@ -131,7 +131,7 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
     ) -> None:
         """Put a line into the queue that no logger has made; without `metadata`, the handler's own is asked for."""
         try:
-            if fields and any(type(value) not in SCALARS for value in fields.values()):
+            if fields and not SCALARS.issuperset(map(type, fields.values())):
                 fields = {name: entries.scalar(value) for name, value in fields.items()}
             if metadata is None:
                 metadata = self._current_metadata()

@@ -4,28 +4,26 @@ import functools
 import logging
 import re
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 from gwz_instrument.redact import HIDDEN, is_secret, is_suspicious, redact
 from gwz_instrument.semconv import logs
 
 from .entry import Entry, Fields, Metadata
-from .values import encode, quote
+from .values import encode, quote, text_of
 
 MAX_LINE_BYTES: Final = 256 * 1024
 """What Loki takes by default."""
-
-STACK: Final = "stack"
-CUT: Final = "cut"
-"""Marks a line that was too long and has lost the middle of its long values."""
-
+_STACK: Final = logs.STACK.name
+_CUT: Final = logs.CUT.name
 _LEVELS: Final = (
     (logging.CRITICAL, "critical"),
     (logging.ERROR, "error"),
     (logging.WARNING, "warning"),
     (logging.INFO, "info"),
 )
-_ALWAYS_OURS: Final = frozenset({logs.TIMESTAMP.name, logs.LEVEL.name, logs.LOGGER.name, logs.MESSAGE.name, CUT})
+_ALWAYS_OURS: Final = frozenset({logs.TIMESTAMP.name, logs.LEVEL.name, logs.LOGGER.name, logs.MESSAGE.name})
 _CUT_TO: Final = (48_000, 12_000, 3_000, 700, 150)
 _MAX_CUT_FIELDS: Final = 200
 _MAX_METADATA: Final = 128
@@ -63,9 +61,9 @@ class LineFormatter:
         if exception is not None:
             parts.append(f'"exception": {quote(exception)}')
         if stack is not None:
-            parts.append(f'"{STACK}": {quote(stack)}')
+            parts.append(f'"{_STACK}": {quote(stack)}')
         if fields:
-            taken = {logs.EXCEPTION.name: exception, STACK: stack}
+            taken = {logs.EXCEPTION.name: exception, _STACK: stack, _CUT: cut or None}
             beside = metadata or {}
             parts += [
                 f"{quote(name)}: {encode(value)}"
@@ -74,7 +72,7 @@ class LineFormatter:
                 if name not in _ALWAYS_OURS and taken.get(name) is None and beside.get(name) != value
             ]
         if cut:
-            parts.append(f'"{CUT}": true')
+            parts.append(f'"{_CUT}": true')
         return ", ".join(parts) + "}"
 
     def _cut(self, entry: Entry) -> str:
@@ -100,17 +98,25 @@ class LineFormatter:
         return f"{self._second_text}.{fraction:06d}Z"
 
 
-def metadata_json(metadata: Metadata | None) -> str:
+def metadata_json(metadata: Any) -> str:
     """The structured metadata of a line: names that Loki can read, and no more than it takes."""
     if not metadata:
         return "{}"
-    if len(metadata) > _MAX_METADATA or not all(map(_is_name, metadata)):
-        metadata = _fit(metadata, MAX_LINE_BYTES)
-    text = _object(metadata)
-    return text if len(text) * 4 <= _MAX_METADATA_BYTES else _object(_fit(metadata, _CUT_METADATA_TO))
+    try:
+        return _object(metadata)
+    except (AttributeError, TypeError):  # the application's function may return anything
+        pairs = dict(metadata).items() if isinstance(metadata, Mapping) else ()
+        return _object({text_of(name): text_of(value) for name, value in pairs})
 
 
 def _object(metadata: Metadata) -> str:
+    if len(metadata) > _MAX_METADATA or not all(map(_is_name, metadata)):
+        metadata = _fit(metadata, MAX_LINE_BYTES)
+    text = _plain_object(metadata)
+    return text if len(text) * 4 <= _MAX_METADATA_BYTES else _plain_object(_fit(metadata, _CUT_METADATA_TO))
+
+
+def _plain_object(metadata: Metadata) -> str:
     return "{" + ",".join([f"{quote(name)}:{quote(value)}" for name, value in metadata.items()]) + "}"
 
 
@@ -130,7 +136,7 @@ def _searched(entry: Entry) -> str:
     _, _, _, message, exception, stack, fields, _, _ = entry
     if exception is None and stack is None and not fields:
         return message
-    named = [f"{name}={value}" for name, value in fields.items()] if fields else []
+    named = (f"{name}={value if isinstance(value, str) else ''}" for name, value in (fields or {}).items())
     return "\n".join((message, exception or "", stack or "", *named))
 
 

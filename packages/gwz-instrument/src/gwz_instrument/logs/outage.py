@@ -5,6 +5,8 @@ import sys
 import time
 from typing import Final
 
+from gwz_instrument.redact import redact
+
 _QUIET_S: Final = 60.0
 
 
@@ -56,7 +58,7 @@ class Outage:
 
     def fault(self, error: BaseException | None) -> None:
         """Tell of a bug of ours."""
-        what = "" if error is None else f" ({type(error).__name__}: {error})"
+        what = "" if error is None else f" ({type(error).__name__}: {redact(str(error))[:300]})"
         self._now_and_then("fault", f"a fault of gwz-instrument itself lost log lines{what}: please report it")
 
     def given_up(self, lines: int) -> None:

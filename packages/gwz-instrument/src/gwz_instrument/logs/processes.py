@@ -31,6 +31,7 @@ class Handler(Protocol):
 _handlers: "weakref.WeakSet[Handler]" = weakref.WeakSet()
 _forking = threading.RLock()
 _held: list[Handler] = []
+_finalized: dict[str, int] = {}
 
 
 def register(handler: Handler) -> None:
@@ -41,7 +42,8 @@ def register(handler: Handler) -> None:
 def drain_in_multiprocessing_child() -> None:
     """Have a child of multiprocessing deliver at its end: it leaves by os._exit, and atexit is not asked."""
     util = sys.modules.get("multiprocessing.util")
-    if util is not None:
+    if util is not None and _finalized.get("by") != os.getpid():
+        _finalized["by"] = os.getpid()
         util.Finalize(None, drain_all, exitpriority=0)
 
 

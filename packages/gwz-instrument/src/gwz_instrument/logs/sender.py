@@ -63,16 +63,12 @@ class Sender:
 
     def _run(self) -> None:
         while batch := self._backlog.take():
-            left = len(batch)
             try:
                 for push in self._pusher.pushes(batch):
                     self._deliver(push)
-                    self._backlog.done(len(push.entries))
-                    left -= len(push.entries)
             except Exception as error:  # noqa: BLE001  # the thread must live, whatever this batch was
                 self._outage.fault(error)
-                self._tell(health.FAULT, left)
-                self._backlog.done(left)
+                self._settle({health.FAULT: self._backlog.sending})
         self._connection.close()
 
     def _deliver(self, push: Push) -> None:
@@ -111,16 +107,21 @@ class Sender:
 
     def _taken(self, push: Push, refused: int, answer: Answer) -> None:
         self._outage.end()
-        if self._backlog.closed:
-            return
         if push.faults:
             self._outage.fault(None)
-            self._tell(health.FAULT, push.faults)
         if refused:
             self._outage.refused(refused, answer.status, _short(answer.text))
-            self._tell(health.REJECTED, refused)
-        if delivered := len(push.entries) - push.faults - refused:
-            self._tell(health.DELIVERED, delivered)
+        delivered = len(push.entries) - push.faults - refused
+        self._settle({health.FAULT: push.faults, health.REJECTED: refused, health.DELIVERED: delivered})
+
+    def _settle(self, fates: Mapping[str, int]) -> None:
+        """Count lines, unless they were counted as left at the end meanwhile."""
+        lines = sum(fates.values())
+        if self._backlog.settle(lines):
+            for word, number in fates.items():
+                if number:
+                    self._tell(word, number)
+            self._backlog.done(lines)
 
     def _split(self, push: Push, answer: Answer) -> None:
         """Send in halves what the far end finds too large."""

@@ -1,0 +1,99 @@
+"""`instrument()` as a whole, in processes of their own: what an import does, and an application that collides."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def run(code, **environment):
+    """The JSON that `code` prints last, run by an interpreter of its own."""
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env={**os.environ, "PYTHONPATH": str(HERE), **environment},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+def test_an_import_loads_nothing_that_is_slow():
+    """What `instrument()` needs is loaded by it."""
+    loaded = run("import sys, json, gwz_instrument; print(json.dumps([name for name in sys.modules]))")
+    heavy = (
+        "opentelemetry",
+        "logging_loki",
+        "requests",
+        "urllib3",
+        "fastapi",
+        "starlette",
+        "grpc",
+        "asyncio",
+        "http.client",
+    )
+    assert [name for name in loaded if name.startswith(heavy)] == []
+
+
+def test_an_import_registers_nothing():
+    """Not a collector, not a log handler, not a tracer provider."""
+    code = """
+import json, logging
+from prometheus_client import REGISTRY
+before = set(REGISTRY._collector_to_names)
+import gwz_instrument, gwz_instrument.http, gwz_instrument.telemetry, gwz_instrument.logs, gwz_instrument.traces
+from opentelemetry import trace
+print(json.dumps([set(REGISTRY._collector_to_names) == before, logging.getLogger().handlers, type(trace.get_tracer_provider()).__name__]))
+"""
+    assert run(code) == [True, [], "ProxyTracerProvider"]
+
+
+PREDECESSOR = """
+import asyncio, json
+import predecessor
+from gwz_instrument import CollisionError, instrument
+from prometheus_client import REGISTRY, generate_latest
+
+app = predecessor.create_app()
+try:
+    instrument(app)
+    refused = ""
+except CollisionError as error:
+    refused = str(error)
+instrument(app, replace_existing=True)
+predecessor.REQUESTS.labels("gatewayz", "GET", "/stale", "200").inc()
+predecessor.LEGACY_REQUESTS.labels("GET", "/kept", "200").inc()
+sent = []
+async def ask(path):
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+    async def send(message):
+        sent.append(message)
+    scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b"", "root_path": "", "scheme": "http",
+             "server": ("h", 1), "client": ("c", 1), "http_version": "1.1", "asgi": {"version": "3.0"}}
+    await app(scope, receive, send)
+asyncio.run(ask("/metrics"))
+print(json.dumps({"refused": refused, "exposed": sent[1]["body"].decode(), "routes": [str(getattr(r, "path", "")) for r in app.routes]}))
+"""
+
+
+@pytest.mark.slow
+def test_the_predecessors_backend_is_refused_with_a_list_and_then_taken_over():
+    """33 of its 36 collectors collide, two with another type; it goes on feeding the ones that it holds."""
+    found = run(PREDECESSOR)
+    assert "fastapi_app_info" in found["refused"]
+    assert "database_query_duration_seconds" in found["refused"]
+    assert "predecessor" in found["refused"], "each with its module"
+    assert "GET /metrics" in found["refused"]
+    assert "/metrics" not in found["routes"]
+    exposed = found["exposed"]
+    assert "# TYPE fastapi_app_info gauge" in exposed
+    assert 'fastapi_app_info{app_name="gatewayz"} 1.0' in exposed
+    assert "process_resident_memory_bytes " in exposed
+    assert "python_info{" in exposed
+    assert 'endpoint="/kept"' in exposed, "what is not ours stays"
+    assert "/stale" not in exposed, "what it still feeds is seen by nobody"
