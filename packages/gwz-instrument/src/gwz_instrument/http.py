@@ -62,7 +62,6 @@ class TelemetryMiddleware:
         self.app = app  # the name by which others look for what stands inside
         self._parts = parts
         self._template = parts.templates.of
-        self._method = parts.labels.method
         self._foreign = foreign_server_spans(app) is not None
         """Somebody else's instrumentation makes the server span; ours only reads its ids."""
         self._traceless = parts.spans is None and not self._foreign
@@ -139,7 +138,8 @@ class TelemetryMiddleware:
     def _begin(self, scope: Scope) -> Exchange:
         if not self._kept_up:
             self._keep_up()
-        exchange = Exchange(scope, self._method(scope["method"]))
+        method = scope["method"]
+        exchange = Exchange(scope, method if method in _METHODS else self._parts.labels.method(method))
         if self._parts.spans is not None:
             hide_from_mounted(scope)
         if self._spans is not None:
@@ -333,5 +333,6 @@ def _scrapes() -> ThreadPoolExecutor:
     return _pool
 
 
+_METHODS: Final = frozenset(http.METHODS)
 _pool: ThreadPoolExecutor | None = None
 _LOG = logging.getLogger("gwz_instrument")

@@ -136,12 +136,13 @@ class _Table:
     def find(self, scope: Scope, endpoint: object) -> _Entry | None:
         """The entry of the most telling object in `scope`; one of another endpoint is left from an outer router."""
         get = self.entries.get
-        found = get(id(_fastapi(scope).get("effective_route_context"))) if "fastapi" in scope else None
-        if found is None or found.endpoint is not endpoint:
-            found = get(id(scope.get("route")))
-            if found is None or found.endpoint is not endpoint:
-                found = get(id(endpoint))
-        return found
+        native = scope.get("fastapi")
+        if native is not None:
+            found = get(id(_fastapi(scope).get("effective_route_context")))
+            if found is not None and found.endpoint is endpoint:
+                return found
+        found = get(id(scope.get("route")))
+        return found if found is not None and found.endpoint is endpoint else get(id(endpoint))
 
 
 @dataclass(frozen=True, slots=True)
