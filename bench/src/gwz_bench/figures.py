@@ -65,8 +65,13 @@ def added(plain: Sequence[float], variant: Sequence[float]) -> float:
 
 
 def within_noise(figure: Figure, base: Figure, control: Figure) -> bool:
-    """Whether `figure` is not above `base` by more than the widest spread among them and the control."""
-    return figure.median - base.median <= max(figure.iqr, base.iqr, control.iqr)
+    """Whether `figure` is above `base` by no more than the widest spread of both, or the error of the method.
+
+    That error is how far the control is from nothing: two plain applications are not equally fast either,
+    as they lie in different places of the memory.
+    """
+    error = max(abs(control.low), abs(control.high))
+    return figure.median - base.median <= max(figure.iqr, base.iqr, error)
 
 
 def percentile(samples: Iterable[float], share: float) -> float:

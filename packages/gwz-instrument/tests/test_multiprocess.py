@@ -12,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import uvicorn.supervisors
 from prometheus_client.parser import text_string_to_metric_families
 
 from gwz_instrument import SettingsError, multiprocess
@@ -130,6 +131,10 @@ def test_every_scrape_has_the_requests_of_all_workers(workers):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    not hasattr(uvicorn.supervisors.Multiprocess, "keep_subprocess_alive"),
+    reason="this uvicorn does not replace dead workers",
+)
 def test_a_dead_worker_takes_its_gauges_along_and_leaves_its_counts(workers, folder):
     first = workers.pids(2)
     for _ in range(20):

@@ -52,10 +52,11 @@ class Pair:
             await self._stack.enter_async_context(started(app))
         await drive(self._plain, self._scenario.ask, _WARM)
         await self._slice(_WARM)
+        gc.collect()
+        gc.freeze()  # the applications themselves are no garbage: no collection need look at them again
 
     async def _round(self, requests: int, slices: int) -> Answer:
         """Plain, variant, plain, variant … plain."""
-        gc.collect()
         plain, variant = [await self._plain_slice(requests)], []
         for _ in range(slices):
             variant.append(await self._slice(requests))

@@ -8,15 +8,17 @@ from gwz_bench.variants import OURS_ALL
 
 MOST_MIB = 3.0
 """An allocator's own movements; a leak of four bytes per request would be more."""
+_WARM = 20_000
 _MIB = 1024 * 1024
 
 
 def memory(options: Options) -> list[Row]:
     """Resident memory over a long mix of requests, with metrics, spans and lines."""
-    step = options.sized(100_000, 10_000)
+    step = options.sized(100_000, 20_000)
     with child("sink") as sink:
         port = sink.ask("open", mode="forget")["port"]
         with child("memory", f"http://127.0.0.1:{port}", env={"OTEL_BSP_MAX_QUEUE_SIZE": "65536"}) as server:
+            server.ask("serve", requests=_WARM, timeout_s=600)
             sizes = [server.ask("serve", requests=step, timeout_s=600) for _ in range(10)]
             server.ask("stop")
     return [memory_row([s["served"] for s in sizes], [s["resident_bytes"] / _MIB for s in sizes])]

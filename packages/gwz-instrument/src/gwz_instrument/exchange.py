@@ -35,21 +35,16 @@ class Ending(NamedTuple):
 class Exchange:
     """One request and what is known of its response so far."""
 
-    # Defaults of the class: a request sets only what it comes to, which is cheaper than setting everything first.
+    # Defaults of the class for what most requests never set; what each part reads is set at the start, which is cheaper.
     span: Span | None = None
+    sampled_trace_id = 0
+    """The trace that an exemplar may name: that of a sampled span; any other would be a link to nothing."""
     foreign: Span | None = None
     """The server span that somebody else's instrumentation made."""
     path = http.UNMATCHED
     status: int | None = None
     received_bytes = 0
-    sent_bytes = 0
-    chunks = 0
-    ended_s = 0.0
-    """When the last byte of the response was handed to the server; 0 before."""
     longest_gap_s = 0.0
-    disconnected = False
-    measured = False
-    told = False
     error: BaseException | None = None
     _start_ns = 0
     _first_chunk_s = 0.0
@@ -63,6 +58,9 @@ class Exchange:
         self.scope = scope
         self.method = method
         self.path_asked = scope["path"]  # an old Starlette writes the rest of it into the scope when it enters a mount
+        self.sent_bytes = self.chunks = 0
+        self.disconnected = self.measured = self.told = False
+        self.ended_s = 0.0  # when the last byte of the response was handed to the server; 0 before
         self.started_s = time.perf_counter()
 
     @property
@@ -131,19 +129,36 @@ class Exchange:
         elif kind == "http.disconnect" and not self.ended_s:
             self.disconnected = True
 
-    def see_sent(self, message: Message) -> None:
-        """Note what the application sends; the last body message ends the request. Nonsense is the server's to refuse."""
+    def see_sent(self, message: Message) -> bool:
+        """Note what the application sends; whether it is the end of the response. Nonsense is the server's to refuse."""
         kind = message.get("type")
         if kind == "http.response.body":
             body = message.get("body")
-            self._see_part(len(body) if body else 0, message.get("more_body", False))
+            size = len(body) if body else 0
+            more = message.get("more_body", False)
         elif kind == "http.response.start":
             status = message.get("status")
             self.status = _CLIENT_CLOSED if self.disconnected else status if isinstance(status, int) else NO_RESPONSE
+            return False
         elif kind == "http.response.zerocopysend":
-            self._see_part(message.get("count") or 0, message.get("more_body", False))
+            size, more = message.get("count") or 0, message.get("more_body", False)
         elif kind == "http.response.pathsend":
-            self._see_part(Path(message["path"]).stat().st_size, False)
+            size, more = Path(message["path"]).stat().st_size, False
+        else:
+            return False
+        now = time.perf_counter()
+        self.sent_bytes += size
+        if size and (more or self.chunks):  # a body in one part is no stream
+            if not self.chunks:
+                self._first_chunk_s = now
+            elif now - self._last_chunk_s > self.longest_gap_s:  # max() costs as much as the rest of this block
+                self.longest_gap_s = now - self._last_chunk_s
+            self.chunks += 1
+            self._last_chunk_s = now
+        if more or self.ended_s:
+            return False
+        self.ended_s = now
+        return True
 
     def end(self) -> None:
         """Stop the clock, once."""
@@ -163,22 +178,6 @@ class Exchange:
         self.facts[fact] = text
         if self.span is not None and self.span.is_recording():
             self.span.set_attribute(attribute, text)
-
-    def _see_part(self, size: int, more: bool) -> None:  # noqa: FBT001  # a keyword costs at each part
-        now = time.perf_counter()
-        self.sent_bytes += size
-        if size and (more or self.chunks):
-            self._see_chunk(now)
-        if not more and not self.ended_s:
-            self.ended_s = now
-
-    def _see_chunk(self, now: float) -> None:
-        self.chunks += 1
-        if self.chunks == 1:
-            self._first_chunk_s = now
-        elif now - self._last_chunk_s > self.longest_gap_s:
-            self.longest_gap_s = now - self._last_chunk_s
-        self._last_chunk_s = now
 
 
 def ending(*, status: int | None, complete: bool, disconnected: bool, error: BaseException | None) -> Ending:
@@ -228,6 +227,12 @@ def ids(span: Span | None) -> dict[str, str]:
     if not context.is_valid:
         return {}
     return {logs.TRACE_ID.name: f"{context.trace_id:032x}", logs.SPAN_ID.name: f"{context.span_id:016x}"}
+
+
+def sampled_trace_id(span: Span) -> int:
+    """The id of a sampled trace, 0 for another."""
+    context = span.get_span_context()
+    return context.trace_id if context.trace_flags.sampled else 0
 
 
 def _plain_word(given: bytes) -> str:

@@ -14,7 +14,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from .cells import Cell
-from .exchange import NO_RESPONSE, Ending, Exchange, Message, Scope, current
+from .exchange import NO_RESPONSE, Ending, Exchange, Message, Scope, current, sampled_trace_id
 from .exposition import PATH, Answer, Exposition
 from .foreign_spans import current_server_span, foreign_server_spans, hide_from_mounted
 from .labels import OTHER, HttpLabels
@@ -64,7 +64,6 @@ class TelemetryMiddleware:
         self._template = parts.templates.of
         self._foreign = foreign_server_spans(app) is not None
         """Somebody else's instrumentation makes the server span; ours only reads its ids."""
-        self._traceless = parts.spans is None and not self._foreign
         self._spans = None if self._foreign else parts.spans
         self._silent = parts.spans is None and parts.lines is None
         self._unrecorded = frozenset((*parts.exclude_paths, PATH))
@@ -104,9 +103,10 @@ class TelemetryMiddleware:
             return message
 
         async def see_send(message: Message) -> None:
+            ended = False
             try:
-                exchange.see_sent(message)
-                if exchange.ended_s and not exchange.measured:
+                ended = exchange.see_sent(message)
+                if ended:
                     self._measure(exchange)
             except Exception:  # noqa: BLE001  # as above
                 self._complain("send", "metrics")
@@ -116,7 +116,7 @@ class TelemetryMiddleware:
                 exchange.disconnected = True
                 raise
             # An unhandled exception comes after the 500 that answers it, and belongs into the span and the line.
-            if exchange.ended_s and not exchange.told and exchange.status != NO_RESPONSE:
+            if ended and not exchange.told and exchange.status != NO_RESPONSE:
                 self._tell(exchange)
 
         token = None if self._silent else current.set(exchange)
@@ -143,9 +143,10 @@ class TelemetryMiddleware:
         if self._parts.spans is not None:
             hide_from_mounted(scope)
         if self._spans is not None:
-            exchange.foreign = current_server_span()
+            if otel_context.get_current():  # usually empty, and that is quickly told
+                exchange.foreign = current_server_span()
             if exchange.foreign is None:
-                exchange.span = self._spans.start(exchange)
+                self._spans.start(exchange)
         exchange.told = self._silent
         self._live.add(exchange)
         return exchange
@@ -156,6 +157,8 @@ class TelemetryMiddleware:
         self._live.discard(exchange)
         if self._foreign and exchange.foreign is None:
             exchange.foreign = trace.get_current_span()
+        if exchange.foreign is not None:
+            exchange.sampled_trace_id = sampled_trace_id(exchange.foreign)
         template = self._template(exchange.scope)
         route = self._routes.get((exchange.method, template)) or self._route(exchange.method, template)
         exchange.path = route.path
@@ -163,7 +166,7 @@ class TelemetryMiddleware:
         (route.statuses.get(status) or route.status(status)).inc()
         route.histograms.observe(
             (exchange.seconds, exchange.request_bytes, exchange.sent_bytes),
-            0 if self._traceless else _sampled_trace(exchange),
+            exchange.sampled_trace_id,
         )
 
     def _measure_late(self, exchange: Exchange) -> None:
@@ -229,6 +232,7 @@ class TelemetryMiddleware:
         async def see_send(message: Message) -> None:
             if message.get("type") == _STARTED:
                 self._keep_up()
+                self._collect_templates()
             await send(message)
 
         return see_send
@@ -239,6 +243,13 @@ class TelemetryMiddleware:
             self._parts.upkeep()
         except Exception:  # noqa: BLE001  # no fault of ours may cost a request
             self._complain("upkeep", "metrics")
+
+    def _collect_templates(self) -> None:
+        """Walk over the routes before a request has to wait for it."""
+        try:
+            self._parts.templates.collect()
+        except Exception:  # noqa: BLE001  # no fault of ours may cost a request
+            self._complain("collect", "metrics")
 
     async def _answer_metrics(self, scope: Scope, send: Send) -> None:
         """Answer with 200 and no redirect; the rendering stays off the event loop."""
@@ -307,15 +318,6 @@ def _leave(token: Any, span_token: Any) -> None:
         return
     if span_token is not None:
         otel_context.detach(span_token)
-
-
-def _sampled_trace(exchange: Exchange) -> int:
-    """The trace of a sampled span, for the exemplar; any other would be a link to nothing."""
-    span = exchange.span or exchange.foreign
-    if span is None:
-        return 0
-    context = span.get_span_context()
-    return context.trace_id if context.trace_flags.sampled else 0
 
 
 def _single(error: BaseException) -> BaseException:

@@ -5,10 +5,10 @@ from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode
 
 from . import traces
-from .exchange import NO_RESPONSE, Ending, Exchange
+from .exchange import NO_RESPONSE, Ending, Exchange, sampled_trace_id
 from .semconv import http, logs, spans
 
 _FAILED = ("stream_error", "cancelled")
@@ -23,10 +23,12 @@ class ServerSpans:
     traces: traces.Traces
     slow_s: float
 
-    def start(self, exchange: Exchange) -> Span:
+    def start(self, exchange: Exchange) -> None:
         """Start the span of a request; it gets its full name once the route is known."""
         parent = traces.parent(exchange.scope["headers"])
-        return self.traces.tracer.start_span(exchange.method, parent, SpanKind.SERVER, start_time=exchange.start_ns)
+        span = self.traces.tracer.start_span(exchange.method, parent, SpanKind.SERVER, start_time=exchange.start_ns)
+        exchange.span = span
+        exchange.sampled_trace_id = sampled_trace_id(span)
 
     def finish(self, exchange: Exchange, end: Ending, error: BaseException | None) -> None:
         """End the span at the moment of the last byte, or write one for an unsampled request that failed or was slow."""
