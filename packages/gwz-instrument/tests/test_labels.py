@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis.strategies import binary, floats, integers, none, one_of, text
 from prometheus_client import CollectorRegistry
 
-from gwz_instrument.labels import Bounded, HttpLabels
+from gwz_instrument.labels import Bounded, CallLabels, HttpLabels
 from gwz_instrument.metrics import Collectors
 from gwz_instrument.semconv import inference
 
@@ -58,3 +58,30 @@ def test_methods_are_those_of_the_contract(collectors):
     labels = HttpLabels(collectors, max_paths=1)
     assert [labels.method(method) for method in ("GET", "get", "BREW")] == ["GET", "_OTHER", "_OTHER"]
     assert refused(collectors)["fastapi_requests_total", "method"] == 2
+
+
+@pytest.fixture
+def calls(collectors):
+    return CallLabels(collectors, models=("gpt-4o",), providers=("groq",), max_models=3, max_providers=2)
+
+
+def test_invented_models_and_providers_that_fail_are_one_label_value(calls, collectors):
+    models = {calls.model(f"model-{number}", answered=False) for number in range(200)}
+    providers = {calls.provider(f"evilprov-{number}", constant=False) for number in range(200)}
+    assert models == providers == {"_other"}
+    assert refused(collectors)["model_inference_requests_total", "model"] == 200
+    assert refused(collectors)["model_inference_requests_total", "provider"] == 200
+
+
+def test_a_model_that_an_upstream_answered_is_known_from_then_on_within_the_budget(calls):
+    assert calls.model("llama", answered=False) == "_other"
+    assert [calls.model(name, answered=True) for name in ("llama", "mistral", "qwen")] == ["llama", "mistral", "_other"]
+    assert calls.model("llama", answered=False) == "llama"
+    assert calls.model("gpt-4o", answered=False) == "gpt-4o", "the settings' names need no proof"
+
+
+def test_a_provider_is_known_by_the_settings_or_by_a_constant_only(calls):
+    assert calls.provider("groq", constant=False) == "groq"
+    assert calls.provider("openrouter", constant=True) == "openrouter"
+    assert calls.provider("openrouter", constant=False) == "openrouter"
+    assert calls.provider("one-too-many", constant=True) == "_other"

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from .metrics import Collectors
-from .semconv import Metric, health, http
+from .semconv import Metric, health, http, inference
 
 OTHER: Final = "_other"
 MAX_LENGTH: Final = 200  # characters; what is longer is no name
@@ -75,6 +75,36 @@ class HttpLabels:
     def exception(self, error: BaseException) -> str:
         """The class name of an exception; classes made at run time use the budget up."""
         return self._exceptions.admit(type(error).__name__)
+
+
+class CallLabels:
+    """The bounds of the labels of model calls. The settings' names are a start, not all there may be."""
+
+    def __init__(
+        self,
+        collectors: Collectors,
+        *,
+        models: Iterable[str],
+        providers: Iterable[str],
+        max_models: int,
+        max_providers: int,
+    ) -> None:
+        # The settings have made sure that the declared names fit into the budgets.
+        models, providers = frozenset(models), frozenset(providers)
+        self._models = Bounded(
+            collectors, inference.REQUESTS, "model", budget=max_models - len(models), declared=models
+        )
+        self._providers = Bounded(
+            collectors, inference.REQUESTS, "provider", budget=max_providers - len(providers), declared=providers
+        )
+
+    def model(self, name: object, *, answered: bool) -> str:
+        """A model that the settings declare, or that an upstream has answered with success, now or before."""
+        return self._models.admit(name) if answered else self._models.of(name)
+
+    def provider(self, name: object, *, constant: bool) -> str:
+        """A provider that the settings declare, or that the application's own code names; no success proves one."""
+        return self._providers.admit(name) if constant else self._providers.of(name)
 
 
 _METHODS = frozenset(http.METHODS)
