@@ -25,17 +25,16 @@ DAY_S = 86400
 
 
 def loki_binary():
-    """The path of a Loki that is here already; None if there is none."""
+    """The path of a Loki that is here already; None if there is none. Its configuration is the stack's."""
+    pytest.importorskip("gwz_stack", reason="the stack, which configures the real Loki, is not installed here")
     if chosen := os.environ.get("GWZ_LOKI_BIN"):
         return Path(chosen)
     if found := shutil.which("loki"):
         return Path(found)
-    stack = pytest.importorskip("gwz_stack")
     from gwz_stack import archive, gobuild  # noqa: PLC0415
     from gwz_stack.cache import Cache  # noqa: PLC0415
     from gwz_stack.versions import pin  # noqa: PLC0415
 
-    assert stack
     wanted, cache = pin("loki"), Cache.from_environment()
     return (wanted.archive and archive.cached(wanted.archive, cache)) or (
         wanted.go and gobuild.cached("loki", wanted.go, cache)
