@@ -13,7 +13,19 @@ import pytest
 from fastapi import APIRouter, BackgroundTasks, FastAPI, HTTPException
 from fastapi.responses import StreamingResponse
 from hypothesis import given
-from hypothesis.strategies import lists, sampled_from
+from hypothesis.strategies import (
+    binary,
+    booleans,
+    fixed_dictionaries,
+    floats,
+    integers,
+    lists,
+    none,
+    one_of,
+    sampled_from,
+    text,
+    tuples,
+)
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -537,6 +549,73 @@ async def test_any_sequence_of_messages_passes_unchanged_and_is_counted_once(rec
     assert passed == sent
     assert sum(world.samples(REQUESTS).values()) == 1
     assert set(world.samples("fastapi_requests_in_progress").values()) == {0}
+
+
+ANYTHING = one_of(
+    none(), booleans(), integers(), floats(), text(max_size=5), binary(max_size=5), lists(integers(), max_size=2)
+)
+KINDS = [
+    "http.request", "http.disconnect", "http.response.start", "http.response.body", "http.response.pathsend",
+    "http.response.zerocopysend", "http.response.trailers", "nonsense",
+]  # fmt: skip
+SCOPE_FIELDS = ("path", "method", "headers", "root_path", "scheme", "server", "route", "endpoint", "fastapi", "state")
+MESSAGES = lists(
+    fixed_dictionaries(
+        {},
+        optional={
+            "type": one_of(sampled_from(KINDS), ANYTHING),
+            **dict.fromkeys(("status", "body", "more_body", "headers", "path", "count", "file"), ANYTHING),
+        },
+    ),
+    max_size=5,
+)
+
+
+class Lines:
+    def __init__(self):
+        self.written = []
+
+    def write(self, **line):
+        self.written.append(line)
+
+
+@given(
+    received=MESSAGES,
+    sent=MESSAGES,
+    odd=fixed_dictionaries({}, optional={name: ANYTHING for name in SCOPE_FIELDS}),
+    headers=lists(tuples(binary(max_size=12), binary(max_size=12)), max_size=4),
+    error=sampled_from([None, LookupError("x"), asyncio.CancelledError(), OSError("x"), KeyboardInterrupt()]),
+)
+async def test_whatever_an_application_and_a_server_say_nothing_of_ours_surfaces(received, sent, odd, headers, error):
+    """Fields of any type, or none: what passes is unchanged, what is raised is the application's."""
+
+    async def app(_scope, receive, send):
+        for _ in received:
+            await receive()
+        for message in sent:
+            await send(message)
+        if error is not None:
+            raise error
+
+    lines, passed, left = Lines(), [], list(received)
+    world = World(app, *traces_of(TracerProvider(), InMemorySpanExporter()), lines)
+
+    async def receive():
+        return left.pop(0)
+
+    async def send(message):
+        passed.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": headers, **odd}
+    raised = None
+    try:
+        await world.asgi(scope, receive, send)
+    except BaseException as caught:  # noqa: BLE001
+        raised = caught
+    assert raised is error
+    assert passed == sent
+    assert world.asgi._live == set()
+    assert sum(world.samples("fastapi_requests_in_progress").values()) == 0
 
 
 async def test_a_scrape_does_not_wait_for_the_applications_threads(world):

@@ -75,10 +75,14 @@ class TelemetryMiddleware:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Handle one ASGI call."""
-        kind = scope["type"]
+        kind = scope.get("type")
         if kind == "http":
-            path = relative_path(scope) if scope.get("root_path") else scope["path"]
-            if path not in self._unrecorded:
+            try:
+                path = relative_path(scope) if scope.get("root_path") else scope["path"]
+                recorded = path not in self._unrecorded
+            except Exception:  # noqa: BLE001  # a server's nonsense is for the application to refuse
+                path, recorded = "", True
+            if recorded:
                 return self._record(scope, receive, send)
             if path == PATH:
                 return self._answer_metrics(scope, send)

@@ -5,7 +5,7 @@ from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode
 
 from . import traces
 from .exchange import NO_RESPONSE, Ending, Exchange, sampled_trace_id
@@ -37,13 +37,10 @@ class ServerSpans:
         ended_ns = exchange.start_ns + int(exchange.seconds * 1e9)
         failed = end.status >= 500 or end.outcome in _FAILED
         if span.is_recording():
-            span.update_name(_name(exchange))
-            span.set_attributes(_attributes(exchange, end, error, failed=failed))
-            if error is not None and failed:
-                span.record_exception(error)
-            if failed:
-                span.set_status(Status(StatusCode.ERROR))
-            span.end(ended_ns)
+            try:
+                _describe(span, exchange, end, error, failed=failed)
+            finally:
+                span.end(ended_ns)
         elif failed or exchange.seconds >= self.slow_s:
             self._keep(exchange, span.get_span_context(), end, error, failed=failed, ended_ns=ended_ns)
 
@@ -69,6 +66,15 @@ class ServerSpans:
         )
 
 
+def _describe(span: Span, exchange: Exchange, end: Ending, error: BaseException | None, *, failed: bool) -> None:
+    span.update_name(_name(exchange))
+    span.set_attributes(_attributes(exchange, end, error, failed=failed))
+    if failed:
+        span.set_status(Status(StatusCode.ERROR))
+        if error is not None:
+            span.record_exception(error)
+
+
 def _name(exchange: Exchange) -> str:
     return exchange.method if exchange.path in _ROUTELESS else f"{exchange.method} {exchange.path}"
 
@@ -90,10 +96,11 @@ def _attributes(exchange: Exchange, end: Ending, error: BaseException | None, *,
     }
     if exchange.path not in _ROUTELESS:
         found[spans.HTTP_ROUTE.name] = exchange.path
-    if server := exchange.scope.get("server"):
-        found[spans.SERVER_ADDRESS.name] = server[0]
-        if server[1] is not None:
-            found[spans.SERVER_PORT.name] = server[1]
+    match exchange.scope.get("server"):
+        case [str() as host, port]:
+            found[spans.SERVER_ADDRESS.name] = host
+            if isinstance(port, int):  # a Unix socket has none
+                found[spans.SERVER_PORT.name] = port
     if failed:
         found[spans.ERROR_TYPE.name] = str(end.status or NO_RESPONSE) if error is None else type(error).__name__
     if exchange.chunks > 1:
