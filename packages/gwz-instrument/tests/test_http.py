@@ -582,7 +582,7 @@ class Lines:
 @given(
     received=MESSAGES,
     sent=MESSAGES,
-    odd=fixed_dictionaries({}, optional={name: ANYTHING for name in SCOPE_FIELDS}),
+    odd=fixed_dictionaries({}, optional=dict.fromkeys(SCOPE_FIELDS, ANYTHING)),
     headers=lists(tuples(binary(max_size=12), binary(max_size=12)), max_size=4),
     error=sampled_from([None, LookupError("x"), asyncio.CancelledError(), OSError("x"), KeyboardInterrupt()]),
 )

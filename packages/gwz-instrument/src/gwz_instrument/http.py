@@ -145,15 +145,20 @@ class TelemetryMiddleware:
         method = scope["method"]
         exchange = Exchange(scope, method if method in _METHODS else self._parts.labels.method(method))
         if self._parts.spans is not None:
-            hide_from_mounted(scope)
-        if self._spans is not None:
-            if otel_context.get_current():  # usually empty, and that is quickly told
-                exchange.foreign = current_server_span()
-            if exchange.foreign is None:
-                self._spans.start(exchange)
+            self._begin_span(exchange)
         exchange.told = self._silent
         self._live.add(exchange)
         return exchange
+
+    def _begin_span(self, exchange: Exchange) -> None:
+        try:
+            hide_from_mounted(exchange.scope)
+            if otel_context.get_current():  # usually empty, and that is quickly told
+                exchange.foreign = current_server_span()
+            if exchange.foreign is None and self._spans is not None:
+                self._spans.start(exchange)
+        except Exception:  # noqa: BLE001  # the metrics and the line need no span
+            self._complain("begin", "traces")
 
     def _measure(self, exchange: Exchange) -> None:
         """Write the samples of a request that has ended; before its last message leaves, so that no scrape misses it."""
@@ -284,7 +289,9 @@ class _Route:
 
     def status(self, status: int) -> Cell:
         """The cell of a status that is new here."""
-        cell = self.statuses[status] = self._child(str(status) if 100 <= status <= 599 else OTHER)
+        if not 100 <= status <= 599:  # noqa: PLR2004
+            return self._child(OTHER)
+        cell = self.statuses[status] = self._child(str(status))
         return cell
 
 

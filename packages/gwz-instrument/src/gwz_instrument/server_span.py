@@ -107,5 +107,6 @@ def _attributes(exchange: Exchange, end: Ending, error: BaseException | None, *,
         found[spans.CHUNKS.name] = exchange.chunks
         found[spans.FIRST_BYTE.name] = exchange.first_byte_s
         found[spans.LONGEST_GAP.name] = exchange.longest_gap_s
-    found.update((_FACTS[name], value) for name, value in exchange.facts.items())
+    for name, value in exchange.facts.items():
+        found[_FACTS[name]] = value
     return found
