@@ -289,7 +289,7 @@ class _Route:
 
     def status(self, status: int) -> Cell:
         """The cell of a status that is new here."""
-        if not 100 <= status <= 599:  # noqa: PLR2004
+        if not 100 <= status <= 599:
             return self._child(OTHER)
         cell = self.statuses[status] = self._child(str(status))
         return cell
