@@ -55,12 +55,12 @@ class Turn:
         """Hold what was driven against the next scrape, and against what has arrived at the sink."""
         found = self.process.ask("check")
         arrived = self.sink.ask("counts")
-        seen = [_seen("in the next scrape", found["counted"], found["driven"], each=1)]
-        seen += [_seen(what, arrived[what], found["driven"], each=found[what]) for what in ("spans", "lines")]
+        seen = [seen_of("in the next scrape", found["counted"], found["driven"], each=1)]
+        seen += [seen_of(what, arrived[what], found["driven"], each=found[what]) for what in ("spans", "lines")]
         return Checked(all(part.exact for part in seen), "; ".join(part.sentence for part in seen if part.sentence))
 
 
-def _seen(what: str, count: int | None, driven: int, *, each: int | None) -> Checked:
+def seen_of(what: str, count: int | None, driven: int, *, each: int | None) -> Checked:
     """Hold a count against the requests; `each` None asks only that every request has the same share."""
     if count is None or each == 0:
         return Checked(exact=True, sentence="")

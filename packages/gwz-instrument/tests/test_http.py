@@ -490,7 +490,7 @@ async def test_a_fault_of_ours_never_reaches_the_application_and_is_told_once(ap
     assert (start["status"], body["body"]) == (200, b'{"item":"1"}')
     told = [record.message for record in caplog.records if record.name == "gwz_instrument"]
     assert len(told) == 2, "one for each step that failed"
-    assert "failed to record a request (send)" in told[0]
+    assert "failed at its own work (send)" in told[0]
     dropped = world.samples("gwz_telemetry_dropped_total")
     assert (dropped["metrics", "fault"], dropped["logs", "fault"]) == (3, 3)
 

@@ -35,10 +35,10 @@ class Exposition:
     def refusal(self, method: str, headers: dict[bytes, bytes]) -> Answer | None:
         """The answer to who asks in a wrong way or without the token."""
         if method not in ("GET", "HEAD"):
-            return _plain(405, "/metrics is read with GET", (b"allow", b"GET, HEAD"))
+            return plain(405, "/metrics is read with GET", (b"allow", b"GET, HEAD"))
         wanted = self.token and f"Bearer {self.token}".encode()
         if wanted and not hmac.compare_digest(wanted, headers.get(b"authorization", b"")):
-            return _plain(
+            return plain(
                 401, "/metrics wants Authorization: Bearer <GWZ_METRICS_TOKEN>", (b"www-authenticate", b"Bearer")
             )
         return None
@@ -74,9 +74,10 @@ def _weighted(part: str) -> tuple[str, float]:
     return name.strip(), 0.0 if math.isnan(weight) else weight
 
 
-def _plain(status: int, sentence: str, header: tuple[bytes, bytes]) -> Answer:
+def plain(status: int, sentence: str, *headers: tuple[bytes, bytes]) -> Answer:
+    """A sentence for whoever asks in vain."""
     body = f"{sentence}\n".encode()
-    return Answer(status, [(b"content-type", b"text/plain; charset=utf-8"), header, _length(body)], body)
+    return Answer(status, [(b"content-type", b"text/plain; charset=utf-8"), *headers, _length(body)], body)
 
 
 def _length(body: bytes) -> tuple[bytes, bytes]:

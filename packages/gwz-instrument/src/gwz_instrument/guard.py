@@ -69,7 +69,7 @@ class Guard:
     def _put_back_handler(self) -> Iterator[str]:
         for name in self.loggers:
             logger = logging.getLogger(name)
-            if self.handler is not None and self.handler not in logger.handlers:
+            if self.handler is not None and not any(type(one) is type(self.handler) for one in logger.handlers):
                 logger.addHandler(self.handler)
                 if logger is logger.root:  # a server that sets up its own loggers when it starts is no news
                     yield "the log handler of the root logger"

@@ -15,7 +15,7 @@ from opentelemetry import trace
 
 from .cells import Cell
 from .exchange import NO_RESPONSE, Ending, Exchange, Message, Scope, current, sampled_trace_id
-from .exposition import PATH, Answer, Exposition
+from .exposition import PATH, Answer, Exposition, plain
 from .foreign_spans import current_server_span, foreign_server_spans, hide_from_mounted
 from .labels import OTHER, HttpLabels
 from .metrics import Collectors
@@ -189,9 +189,7 @@ class TelemetryMiddleware:
         known = self._routes.get((method, template))
         if known is None:
             path = self._parts.labels.path(template)
-            known = self._routes.get((method, path)) or _Route(
-                self._parts.collectors, self._parts.app_name, method, path
-            )
+            known = self._routes.get((method, path)) or _Route(self._parts, method, path)
             self._routes[method, path] = known  # not under a template that was refused: they may be many
         return known
 
@@ -218,7 +216,7 @@ class TelemetryMiddleware:
         self._parts.collectors.tell(signal, health.FAULT)
         if step not in self._complained:
             self._complained.add(step)
-            _LOG.exception("gwz-instrument failed to record a request (%s); the request itself is not affected", step)
+            _LOG.exception("gwz-instrument failed at its own work (%s); requests are not affected", step)
 
     def _count_exception(self, raised: BaseException) -> None:
         try:
@@ -231,7 +229,8 @@ class TelemetryMiddleware:
 
     def _in_progress(self) -> Mapping[tuple[str, ...], float]:
         """Requests under way by method and route; a route stays at zero once it has been seen."""
-        now = [(each.method, self._route(each.method, self._template(each.scope)).path) for each in list(self._live)]
+        path = self._parts.labels.path_under_way
+        now = [(each.method, path(self._template(each.scope))) for each in list(self._live)]
         numbers = dict.fromkeys(list(self._routes), 0) | Counter(now)
         return {(self._parts.app_name, *key): number for key, number in numbers.items()}
 
@@ -271,7 +270,11 @@ class TelemetryMiddleware:
 
     def _scrape(self, headers: dict[bytes, bytes]) -> Answer:
         self._keep_up()
-        answer = self._parts.exposition.render(headers)
+        try:
+            answer = self._parts.exposition.render(headers)
+        except Exception:  # noqa: BLE001  # a collector of the application's, or the folder of the workers
+            self._complain("scrape", "metrics")
+            return plain(500, "A collector failed: the application's log has the traceback, once")
         self._parts.collectors.tell("metrics", health.DELIVERED)
         return answer
 
@@ -279,19 +282,21 @@ class TelemetryMiddleware:
 class _Route:
     """The cells of one method and route, looked up once."""
 
-    __slots__ = ("_child", "histograms", "path", "statuses")
+    __slots__ = ("_child", "_label", "histograms", "path", "statuses")
 
-    def __init__(self, collectors: Collectors, app_name: str, method: str, path: str) -> None:
+    def __init__(self, parts: Parts, method: str, path: str) -> None:
         self.path = path
-        self.histograms = collectors.bundle(_HISTOGRAMS, app_name, method, path)
+        self.histograms = parts.collectors.bundle(_HISTOGRAMS, parts.app_name, method, path)
         self.statuses: dict[int, Cell] = {}
-        self._child = partial(collectors.child, http.REQUESTS, app_name, method, path)
+        self._label = parts.labels.status
+        self._child = partial(parts.collectors.child, http.REQUESTS, parts.app_name, method, path)
 
     def status(self, status: int) -> Cell:
         """The cell of a status that is new here."""
-        if not 100 <= status <= 599:
-            return self._child(OTHER)
-        cell = self.statuses[status] = self._child(str(status))
+        label = self._label(status)
+        cell = self._child(label)
+        if label is not OTHER:
+            self.statuses[status] = cell
         return cell
 
 

@@ -29,19 +29,24 @@ class Bounded:
 
     def admit(self, value: object) -> str:
         """The label value for a vouched-for `value`: itself while the budget lasts, afterwards `_other`."""
-        known = self._known(value)
-        if known is not None:
-            return known
-        if isinstance(value, str) and 0 < len(value) <= MAX_LENGTH:
-            with self._lock:
-                if len(self._admitted) < self._budget:
-                    return self._admitted.setdefault(value, value)
-        return self._refuse()
+        return self._take(value) or self._refuse()
+
+    def peek(self, value: object) -> str:
+        """As `admit`, for a look that is no use of its own: it counts no refusal."""
+        return self._take(value) or OTHER
 
     def of(self, value: object) -> str:
         """The label value for a `value` that nobody vouches for: itself if it was admitted before, else `_other`."""
         known = self._known(value)
         return self._refuse() if known is None else known
+
+    def _take(self, value: object) -> str | None:
+        known = self._known(value)
+        if known is None and isinstance(value, str) and 0 < len(value) <= MAX_LENGTH:
+            with self._lock:
+                if len(self._admitted) < self._budget:
+                    return self._admitted.setdefault(value, value)
+        return known
 
     def _known(self, value: object) -> str | None:
         return self._admitted.get(value) if isinstance(value, str) else None
@@ -59,6 +64,7 @@ class HttpLabels:
             collectors, http.REQUESTS, "path", budget=max_paths, declared=(http.UNMATCHED, http.UNROUTED)
         )
         self._exceptions = Bounded(collectors, http.EXCEPTIONS, "exception_type", budget=MAX_EXCEPTION_TYPES)
+        self._other_statuses = collectors.child(health.REFUSED, http.REQUESTS.name, "status_code")
         self._other_methods = collectors.child(health.REFUSED, http.REQUESTS.name, "method")
 
     def method(self, method: str) -> str:
@@ -67,6 +73,17 @@ class HttpLabels:
             return method
         self._other_methods.inc()
         return http.OTHER_METHOD
+
+    def status(self, status: int) -> str:
+        """A status that HTTP knows, else `_other`."""
+        if 100 <= status <= 599:
+            return str(status)
+        self._other_statuses.inc()
+        return OTHER
+
+    def path_under_way(self, template: str) -> str:
+        """As `path`, for a request that will be counted when it ends."""
+        return self._paths.peek(template)
 
     def path(self, template: str) -> str:
         """A template of the application's routes, while the budget lasts."""

@@ -1,7 +1,8 @@
 """The contract's metrics as one collector in prometheus_client's registry."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from weakref import WeakKeyDictionary
+from types import MethodType
+from weakref import WeakKeyDictionary, WeakMethod
 
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector, CollectorRegistry
@@ -29,7 +30,7 @@ class Collectors(Collector):
         self._entries = tuple(entries)
         # By name, because the hash of an entry is that of everything it says.
         self._cells: dict[str, dict[Values, Cell]] = {entry.name: {} for entry in self._entries}
-        self._readers: dict[str, dict[object, Reader]] = {}
+        self._readers: dict[str, dict[int, Callable[[], Reader | None]]] = {}
         self._shared = multiprocess.Shared() if multiprocess.enabled() else None
         for signal in health.SIGNAL.values:
             for outcome in health.OUTCOME.values:
@@ -62,8 +63,12 @@ class Collectors(Collector):
             self.count(health.ITEMS, signal, health.DROPPED_OUTCOME, amount=number)
 
     def watch(self, entry: Metric, reader: Reader, owner: object = None) -> None:
-        """Take the gauge `entry` from `reader` at each scrape: a gauge that is read cannot leak. One reader per owner."""
-        self._readers.setdefault(entry.name, {})[owner] = reader
+        """Take the gauge `entry` from `reader` at each scrape: a gauge that is read cannot leak. One reader per owner.
+
+        A method is held weakly, so that applications that are dropped are freed.
+        """
+        found: Callable[[], Reader | None] = WeakMethod(reader) if isinstance(reader, MethodType) else lambda: reader
+        self._readers.setdefault(entry.name, {})[id(owner)] = found
 
     def collect(self) -> Iterator[Family]:
         """Yield every metric of the contract."""
@@ -89,8 +94,9 @@ class Collectors(Collector):
 
     def _read(self, entry: Metric) -> Mapping[Values, float]:
         found: dict[Values, float] = {}
-        for reader in list(self._readers.get(entry.name, {}).values()):
-            for values, number in reader().items():
+        for find in list(self._readers.get(entry.name, {}).values()):
+            reader = find()
+            for values, number in reader().items() if reader else ():
                 found[values] = found.get(values, 0.0) + number
         return found
 

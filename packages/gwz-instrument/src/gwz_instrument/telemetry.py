@@ -116,9 +116,11 @@ def _set_up(app: Any, settings: Settings, registry: "CollectorRegistry | None", 
         collectors=collectors,
         entries=semconv.METRICS,
         replace=settings.replace_existing,
-        handler=handler if handler is not None and _attach(handler) else None,
+        handler=handler,
         loggers=_LOGGERS,
     )
+    if handler is not None:
+        _attach(handler)
     _wrap(app, _parts(app, settings, registry, collectors, spans_out, handler, guard))
     return Telemetry(settings, registry, spans_out, handler, guard)
 
@@ -189,13 +191,11 @@ def _loki_handler(settings: Settings, collectors: "Collectors", undo: ExitStack)
     return handler
 
 
-def _attach(handler: "LokiHandler") -> bool:
-    """Give the handler the process's records, unless another application of the process has them already."""
-    if any(type(other) is type(handler) for other in logging.getLogger().handlers):
-        return False
-    for name in _LOGGERS:
-        logging.getLogger(name).addHandler(handler)
-    return True
+def _attach(handler: "LokiHandler") -> None:
+    """Give the handler the process's records, where another application of the process does not have them already."""
+    for logger in map(logging.getLogger, _LOGGERS):
+        if not any(type(other) is type(handler) for other in logger.handlers):
+            logger.addHandler(handler)
 
 
 def _detach(handler: "LokiHandler") -> None:

@@ -11,8 +11,7 @@ from typing import Any
 
 from opentelemetry import trace
 
-from gwz_instrument import http, logs, metrics, traces
-from gwz_instrument.exchange import Exchange
+from gwz_instrument import cells, http, logs, metrics, traces
 from gwz_instrument.semconv import http as names
 
 _EVERY = 20
@@ -65,11 +64,10 @@ def forget_parent() -> None:
 def forget_exemplars() -> None:
     """Observe durations without naming the trace."""
 
-    def nothing(exchange: Exchange) -> int:
-        del exchange
-        return 0
+    def nothing(self: cells.Histogram, value: float, trace_id: int) -> None:
+        del self, value, trace_id
 
-    http._sampled_trace = nothing
+    cells.Histogram.exemplify = nothing  # type: ignore[method-assign]
 
 
 def _each_line(deal: Callable[[Callable[[], None], int], None]) -> None:

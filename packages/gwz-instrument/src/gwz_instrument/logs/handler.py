@@ -85,6 +85,7 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
         self._max_queue_bytes = max_queue_bytes
         self._seen = threading.local()
         self._gave_up = False
+        self._lost = 0
         self._sender: Sender | None = None
         self.restart()
         processes.register(self)
@@ -144,8 +145,9 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
         self._put(entry)
 
     def force_flush(self, timeout_s: float = 5.0) -> bool:
-        """Wait until every line queued so far is delivered or lost; False if that takes longer than `timeout_s`."""
-        return self._backlog.wait_until_done(timeout_s)
+        """Wait until every line queued so far is delivered; False if one was lost or is still here after `timeout_s`."""
+        lost = self._lost
+        return self._backlog.wait_until_done(timeout_s) and self._lost == lost
 
     def flush(self) -> None:
         """Do nothing: logging calls this while it holds locks that the delivery may need. `force_flush` waits."""
@@ -254,7 +256,7 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
         if tags := entries.tags_of(record):
             metadata = {
                 **(metadata or {}),
-                **{self._label(name): redact(text_of(value)) for name, value in tags.items()},
+                **{self._label(name): text_of(value) for name, value in tags.items()},
             }
         if self.formatter is None and entries.is_structlog(record):
             return entries.of_structlog(record, metadata)
@@ -279,6 +281,8 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
         return f"_{label}" if label[:1].isdigit() else label
 
     def _tell(self, word: str, lines: int) -> None:
+        if word != health.DELIVERED:
+            self._lost += lines
         with contextlib.suppress(Exception):  # a broken counter must not cost lines, and there is nobody to tell
             self._count(_SIGNAL, word, lines)
 

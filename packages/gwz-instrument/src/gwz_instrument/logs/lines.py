@@ -113,6 +113,9 @@ def _object(metadata: Metadata) -> str:
     if len(metadata) > _MAX_METADATA or not all(map(_is_name, metadata)):
         metadata = _fit(metadata, MAX_LINE_BYTES)
     text = _plain_object(metadata)
+    if is_suspicious(text):  # a request id is the client's to choose
+        metadata = {name: redact(value) for name, value in metadata.items()}
+        text = _plain_object(metadata)
     return text if len(text) * 4 <= _MAX_METADATA_BYTES else _plain_object(_fit(metadata, _CUT_METADATA_TO))
 
 
