@@ -382,7 +382,7 @@ def test_a_refused_batch_is_counted_and_not_repeated(make, loki, counts, capsys)
     loki.answers = [(400, "couldn't parse labels: of bob@example.com")]
     handler = make()
     logger_with(handler).info("bad")
-    assert handler.force_flush(5)
+    assert not handler.force_flush(5), "lines were lost"
     assert (loki.requests, counts) == (1, {"rejected": 1})
     said = capsys.readouterr().err
     assert "refused 1 lines (400): couldn't parse labels: of [redacted]" in said
@@ -394,7 +394,7 @@ def test_what_is_too_large_for_the_far_end_is_sent_in_halves_once(make, loki, co
     logger = logger_with(handler)
     for number in range(6):
         logger.info("%d", number)
-    assert handler.force_flush(10)
+    assert not handler.force_flush(10), "lines were lost"
     # 6 → 3 (→ 1 taken, 2 → 1 refused, 1 taken), 3 (→ 1 refused, 2 taken)
     assert messages(loki) == ["0", "2", "4", "5"]
     assert counts == {"delivered": 4, "rejected": 2}
@@ -643,7 +643,7 @@ def test_a_fault_of_ours_is_counted_and_told_and_the_next_line_arrives(make, lok
     with monkeypatch.context() as patch:
         patch.setattr(push, "metadata_json", broken)
         logger_with(handler).info("lost")
-        assert handler.force_flush(5)
+        assert not handler.force_flush(5), "lines were lost"
     logger_with(handler).info("kept")
     assert handler.force_flush(5)
     assert (messages(loki), counts) == (["kept"], {"fault": 1, "delivered": 1})

@@ -204,7 +204,7 @@ def test_cleaning_adds_the_dead_up_once_and_leaves_the_living_alone(folder):
     ("arguments", "environ", "number"),
     [
         ([], {}, 1), (["--workers", "4"], {}, 4), (["--workers=3"], {}, 3), (["-w", "2"], {}, 2), (["-w8"], {}, 8),
-        ([], {"WEB_CONCURRENCY": "5"}, 5), (["--workers", "1"], {"WEB_CONCURRENCY": "5"}, 1),
+        ([], {"GUNICORN_CMD_ARGS": "--bind :80 --workers 4"}, 4), ([], {"WEB_CONCURRENCY": "5"}, 5), (["--workers", "1"], {"WEB_CONCURRENCY": "5"}, 1),
         (["--workers", "x"], {}, 1), (["-workers4"], {}, 1), ([], {"WEB_CONCURRENCY": "many"}, 1),
     ],
 )  # fmt: skip

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shlex
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +49,8 @@ def check() -> None:
 
 def _workers(environ: Mapping[str, str], arguments: Sequence[str]) -> int:
     """How many workers the environment or the command line of uvicorn or gunicorn asks for."""
-    match = re.search(r"(?:^|\0)(?:--workers|-w)[=\0]?(\d+)(?:\0|$)", "\0".join(arguments[1:]))
+    words = [*shlex.split(environ.get("GUNICORN_CMD_ARGS", "")), *arguments[1:]]
+    match = re.search(r"(?:^|\0)(?:--workers|-w)[=\0]?(\d+)(?:\0|$)", "\0".join(words))
     text = match[1] if match else environ.get("WEB_CONCURRENCY", "")
     return int(text) if text.isdigit() else 1
 

@@ -48,14 +48,18 @@ class Telemetry:
 
         Without a timeout it takes two seconds at most, and longer only while Loki goes on taking lines. Safe to call twice.
         """
-        until = time.monotonic() + (_EXIT_S if timeout_s is None else timeout_s)
+        self._shut_down(time.monotonic() + (_EXIT_S if timeout_s is None else timeout_s), patient=timeout_s is None)
+
+    def _shut_down(self, until: float, *, patient: bool) -> None:
+        """Stop by `until`; `patient`, go on for as long as Loki takes line after line."""
         if self._logs is not None:
             self._guard.handler = None
             _detach(self._logs)
-            self._logs.drain(timeout_s and timeout_s / 2 if self._traces else timeout_s)
+            left = max(0.0, until - time.monotonic())
+            least = min(_SPANS_S, left / 2) if self._traces else 0.0
+            self._logs.drain(None if patient else left - least, patience_s=left - least)
         if self._traces is not None:
-            least = _SPANS_S if timeout_s is None else 0.0
-            self._traces.shutdown(max(least, until - time.monotonic()))
+            self._traces.shutdown(max(_SPANS_S if patient else 0.0, until - time.monotonic()))
 
 
 def instrument(
@@ -82,8 +86,15 @@ def instrument(
         telemetry = _set_up(app, Settings.resolve(settings, overrides), registry, undo)
         undo.pop_all()
     _instrumented[app] = telemetry
-    atexit.register(telemetry.shutdown)
     return telemetry
+
+
+@atexit.register
+def _shut_all_down() -> None:
+    """Stop every application's telemetry, all within the time of one."""
+    until = time.monotonic() + _EXIT_S
+    for number, telemetry in enumerate(_instrumented.values()):
+        telemetry._shut_down(until, patient=number == 0)  # noqa: SLF001  # of this module
 
 
 def _set_up(app: Any, settings: Settings, registry: "CollectorRegistry | None", undo: ExitStack) -> Telemetry:

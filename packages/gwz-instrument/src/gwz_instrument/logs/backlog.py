@@ -28,6 +28,7 @@ class Backlog:
         self._wake_at = _NEVER  # the number of bytes at which the sender wants to be woken
         self._hurried = 0
         self._closed = False
+        self._counted = False  # what was left at the end
         # Reentrant: a signal handler may log while its thread holds it.
         self.lock = threading.RLock()
         self._changed = threading.Condition(self.lock)
@@ -58,7 +59,7 @@ class Backlog:
     def settle(self, lines: int) -> bool:
         """Say that the fate of `lines` of those taken is known; False if `close` has counted them as left before."""
         with self.lock:
-            if self._closed:
+            if self._counted:
                 return False
             self.sending -= lines
             self._settled += lines
@@ -95,15 +96,24 @@ class Backlog:
                     return
                 self._changed.wait(left)
 
-    def close(self) -> int:
-        """Empty it and end the sender; the number of lines that were neither delivered nor lost before."""
+    def close(self, wait_s: float = 0.0) -> int:
+        """Empty it and end the sender; the number of lines that were neither delivered nor lost before.
+
+        What is on its way is waited for, `wait_s` at most: counted as left, it may be delivered all the same.
+        """
+        until = time.monotonic() + wait_s
         with self.lock:
-            left = len(self._entries) + self.sending
+            left = len(self._entries)
             self._entries.clear()
-            self.bytes = self.sending = 0
+            self.bytes = 0
             self._closed = True
             self._max_bytes = -1  # `put` asks this only, for speed
             self._changed.notify_all()
+            while self.sending > 0 and (rest := until - time.monotonic()) > 0:
+                self._changed.wait(rest)
+            left += self.sending
+            self.sending = 0
+            self._counted = True
             return left
 
     @property

@@ -169,19 +169,16 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
         self._outage.fault(sys.exc_info()[1])
         self._tell(health.FAULT, 1)
 
-    def drain(self, timeout_s: float | None = None) -> None:
+    def drain(self, timeout_s: float | None = None, *, patience_s: float = processes.CLOSE_S) -> None:
         """Deliver what is queued, count the rest as lost, end the thread. Safe to call twice, and to log after.
 
-        Without `timeout_s` this takes 1.7 s at most from a Loki that does not answer, and longer only while it
-        takes line after line.
+        Without `timeout_s` this takes `patience_s` at most from a Loki that does not answer, and longer only while
+        it takes line after line.
         """
-        if timeout_s is None:
-            self._flush_while_it_helps()
-        else:
-            self.force_flush(timeout_s)
+        flushed = self._flush_while_it_helps(patience_s) if timeout_s is None else self.force_flush(timeout_s)
         ended = self._backlog
         self._begin()
-        lost = ended.close()
+        lost = ended.close(_PROGRESS_S if flushed else 0.0)
         self._gave_up = lost > 0
         if lost:
             self._tell(health.SHUTDOWN, lost)
@@ -209,14 +206,16 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
         self._sender_ident: int | None = None
         self._starting = threading.Lock()
 
-    def _flush_while_it_helps(self) -> None:
+    def _flush_while_it_helps(self, patience_s: float) -> bool:
         """Give Loki the time that an exit may take, and more only while it takes lines."""
         until = time.monotonic() + _LONGEST_CLOSE_S
-        window = _PROGRESS_S if self._gave_up else processes.CLOSE_S
+        window = min(_PROGRESS_S, patience_s) if self._gave_up else patience_s
         while True:
             before = self._backlog.finished
-            if self.force_flush(window) or self._backlog.finished == before or time.monotonic() > until:
-                return
+            if self.force_flush(window):
+                return True
+            if self._backlog.finished == before or time.monotonic() > until:
+                return False
             window = _PROGRESS_S
 
     def _put(self, entry: Entry) -> None:

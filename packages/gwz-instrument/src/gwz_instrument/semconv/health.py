@@ -43,7 +43,7 @@ REFUSED = Metric(
     "counter",
     "{value}",
     (METRIC, LABEL),
-    "Label values that were replaced by _other because their bound did not admit them.",
+    "Label values that were replaced by _other, methods by _OTHER, because their bound did not admit them.",
     "gwz_instrument.labels",
 )
 LOOP_LAG = Metric(
