@@ -754,6 +754,44 @@ async def test_metrics_want_the_token_and_are_read_only(app):
     assert world.samples("gwz_telemetry_items_total")["metrics", "delivered"] == 2
 
 
+async def test_a_collector_that_raises_is_a_counted_failure_of_the_scrape(world, caplog):
+    class Raising:
+        def describe(self):
+            return []
+
+        def collect(self):
+            raise RuntimeError("not now")
+
+    raising = Raising()
+    world.registry.register(raising)
+    start, body = await world.get("/metrics")
+    assert (start["status"], body["body"][:18]) == (500, b"A collector failed")
+    assert "RuntimeError: not now" in caplog.text
+    world.registry.unregister(raising)
+    assert world.samples("gwz_telemetry_items_total")["metrics", "dropped"] == 1
+
+
+async def test_a_secret_in_a_request_id_reaches_no_line(app, spans, loki):
+    handler = LokiHandler(loki.url + PUSH_PATH, metadata=metadata_now)
+    world = World(app, *spans, handler)
+    await world.get("/items/1", headers=[("x-request-id", "sk-abcdefgh12345678abcdefgh")])
+    assert handler.force_flush(2)
+    handler.drain()
+    ((_, _, _, metadata),) = loki.lines
+    assert metadata["request_id"] == "[redacted]"
+
+
+async def test_an_application_that_is_dropped_is_freed():
+    left = weakref.WeakSet()
+    for _ in range(3):
+        app = FastAPI()
+        instrument(app, registry=CollectorRegistry())
+        left.add(app)
+    del app
+    gc.collect()
+    assert len(left) == 0
+
+
 async def test_metrics_are_compressed_once_whatever_compresses_inside(app):
     app.add_middleware(GZipMiddleware, minimum_size=1)
     registry = CollectorRegistry()

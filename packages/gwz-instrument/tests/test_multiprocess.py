@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 import uvicorn.supervisors
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from gwz_instrument import SettingsError, multiprocess
+from gwz_instrument import SettingsError, instrument, multiprocess
 
 WORKER = """
     import asyncio, os
@@ -212,10 +214,16 @@ def test_the_number_of_workers_is_read_as_the_servers_read_it(arguments, environ
     assert multiprocess._workers(environ, ["server", *arguments]) == number
 
 
-def test_several_workers_without_a_shared_folder_are_refused(monkeypatch):
+def test_several_workers_without_a_shared_folder_are_refused_beside_whatever_else_is_wrong(monkeypatch):
     monkeypatch.setenv("WEB_CONCURRENCY", "3")
-    with pytest.raises(SettingsError, match=r"3 workers are asked for .* Set PROMETHEUS_MULTIPROC_DIR"):
-        multiprocess.check()
+    with pytest.raises(SettingsError) as raised:
+        instrument(FastAPI(), registry=CollectorRegistry(), slow_request_s=-1)
+    assert len(raised.value.problems) == 2
+    assert "3 workers are asked for" in raised.value.problems[1]
+    assert "Set PROMETHEUS_MULTIPROC_DIR" in raised.value.problems[1]
+    with pytest.raises(SettingsError) as raised:
+        instrument(FastAPI(), registry=CollectorRegistry(), remove_middleware=("Nope",))
+    assert len(raised.value.problems) == 2
 
 
 def test_a_shared_folder_that_is_none_is_refused(tmp_path):

@@ -97,3 +97,89 @@ def test_the_predecessors_backend_is_refused_with_a_list_and_then_taken_over():
     assert "python_info{" in exposed
     assert 'endpoint="/kept"' in exposed, "what is not ours stays"
     assert "/stale" not in exposed, "what it still feeds is seen by nobody"
+
+
+WIRED = """
+import asyncio, json, logging
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from gwz_instrument import instrument
+from opentelemetry import trace
+
+app, registry = FastAPI(), CollectorRegistry()
+
+@app.get("/line")
+async def line():
+    logging.getLogger("application").warning("a line")
+    return "ok"
+
+app.get("/ping")(lambda: "ok")
+telemetry = instrument(
+    app, registry=registry, loki_url=LOKI, loki_token="t0ken", log_queue_bytes=300_000, exclude_paths=("/ping",),
+    otlp_endpoint="http://127.0.0.1:9", traces_sampler="always_off", slow_request_s=1e-9,
+)
+kept = []
+telemetry._traces.outlet.on_end = kept.append
+
+async def ask(path):
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+    async def send(message):
+        pass
+    scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b"", "root_path": "", "scheme": "http",
+             "server": ("h", 1), "client": ("c", 1), "http_version": "1.1", "asgi": {"version": "3.0"}}
+    await app(scope, receive, send)
+
+asyncio.run(ask("/line"))
+asyncio.run(ask("/ping"))
+logging.getLogger("uvicorn").warning("the server's")
+logging.getLogger("uvicorn.access").warning("GET /?api_key=secret")
+flushed = telemetry.force_flush(5)
+samples = {(s.name, *sorted(s.labels.items())): s.value for f in registry.collect() for s in f.samples}
+print(json.dumps({
+    "flushed": flushed, "limit": telemetry._logs._max_queue_bytes,
+    "requests": [dict(s.labels) for f in registry.collect() for s in f.samples if s.name == "fastapi_requests_total"],
+    "info": [s.value for f in registry.collect() for s in f.samples if s.name == "fastapi_app_info"],
+    "delivered": samples["gwz_telemetry_items_total", ("outcome", "delivered"), ("signal", "logs")],
+    "kept": [[span.name, f"{span.context.trace_id:032x}", span.attributes["gwz.kept"]] for span in kept],
+}))
+"""
+
+
+def test_every_setting_reaches_the_part_that_it_is_for(loki):
+    found = run(f"LOKI = {loki.url!r}" + WIRED)
+    assert found["flushed"] is True
+    assert found["limit"] == 300_000
+    assert [labels["path"] for labels in found["requests"]] == ["/line"], "what is excluded leaves nothing"
+    assert found["info"] == [1]
+    ((name, trace_id, kept),) = found["kept"]
+    assert (name, kept) == ("GET /line", True), "any request is slow here"
+    messages = {json.loads(line)["message"]: metadata for _, _, line, metadata in loki.lines}
+    assert set(messages) == {"a line", "the server's", "GET /line 200"}, "the access log is left alone"
+    assert messages["a line"]["trace_id"] == messages["GET /line 200"]["trace_id"] == trace_id
+    assert found["delivered"] == 3
+    assert {head.get("authorization") for head in loki.heads} == {"Bearer t0ken"}
+
+
+SHUT_DOWN = """
+import json, time
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from gwz_instrument import instrument
+import logging, socket
+hanging = socket.create_server(("127.0.0.1", 0))
+url = f"http://127.0.0.1:{hanging.getsockname()[1]}"
+for name in ("one", "two"):
+    telemetry = instrument(FastAPI(), registry=CollectorRegistry(), service_name=name, loki_url=url, otlp_endpoint=url)
+    with telemetry._traces.tracer.start_as_current_span("work"):
+        logging.getLogger("application").warning("a line")
+from gwz_instrument.telemetry import _shut_all_down
+began = time.monotonic()
+_shut_all_down()
+print(json.dumps(time.monotonic() - began))
+"""
+
+
+@pytest.mark.slow
+def test_an_exit_takes_two_seconds_at_most_with_both_servers_hanging_and_two_applications():
+    assert run(SHUT_DOWN) < 2 * 3  # a clock in a test: a factor of three beyond the two seconds

@@ -18,7 +18,6 @@ from prometheus_client.registry import CollectorRegistry
 
 from .cells import Cell
 from .semconv import Metric, http
-from .settings import SettingsError
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 _SUMMED = ("counter", "histogram", "summary")
@@ -31,20 +30,21 @@ def enabled() -> bool:
     return bool(getattr(values.ValueClass, "_multiprocess", False))
 
 
-def check() -> None:
-    """SettingsError if several workers were asked for and each would answer scrapes with its own numbers only."""
-    folder = os.environ.get(DIRECTORY, "")
-    if enabled() and not os.access(folder, os.W_OK | os.X_OK):
-        raise SettingsError(
-            [f"{DIRECTORY} is {folder!r}: it must be a folder that this process may write to; create it"]
-        )
-    number = _workers(os.environ, sys.argv)
-    if number > 1 and not enabled():
-        problem = (
-            f"{number} workers are asked for (WEB_CONCURRENCY or --workers), but {DIRECTORY} is not set: each scrape "
-            f"would show another worker's numbers. Set {DIRECTORY} to an empty folder before the server starts"
-        )
-        raise SettingsError([problem])
+def problems(environ: Mapping[str, str] = os.environ, arguments: Sequence[str] = ()) -> list[str]:
+    """What keeps several workers from sharing their numbers, a sentence each, with the cure."""
+    folder = environ.get(DIRECTORY, "")
+    if enabled():
+        if os.access(folder, os.W_OK | os.X_OK):
+            return []
+        return [f"{DIRECTORY} is {folder!r}: it must be a folder that this process may write to; create it"]
+    number = _workers(environ, arguments or sys.argv)
+    if number <= 1:
+        return []
+    problem = (
+        f"{number} workers are asked for (WEB_CONCURRENCY or --workers), but {DIRECTORY} is not set: each scrape "
+        f"would show another worker's numbers. Set {DIRECTORY} to an empty folder before the server starts"
+    )
+    return [problem]
 
 
 def _workers(environ: Mapping[str, str], arguments: Sequence[str]) -> int:

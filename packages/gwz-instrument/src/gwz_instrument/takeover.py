@@ -81,23 +81,24 @@ def collisions(
     return Collisions(taken_metrics.find(registry, ours, entries), taken_routes.find(app, paths))
 
 
-def remove_middleware(app: Any, names: Sequence[str]) -> None:
-    """Take the middlewares with these names out of `app`; SettingsError for those that it does not have.
+def middleware_problems(app: Any, names: Sequence[str]) -> list[str]:
+    """Why the middlewares with these names cannot be taken out of `app`, a sentence each.
 
     The name of a middleware is that of its class, or of its function if `@app.middleware` made it of one.
     """
     if names and app.middleware_stack is not None:
-        raise SettingsError(
-            [f"remove_middleware={names!r} comes too late, the application has started: call instrument(app) before"]
-        )
+        return [f"remove_middleware={names!r} comes too late, the application has started: call instrument(app) before"]
     present = [_name(middleware) for middleware in app.user_middleware]
-    if unknown := [name for name in names if name not in present]:
-        has = f"it has {', '.join(present)}" if present else "it has none"
-        raise SettingsError(
-            [f"remove_middleware has {name!r}, but the application does not: {has} at this point" for name in unknown]
-        )
-    pairs = zip(app.user_middleware, present, strict=True)
-    app.user_middleware[:] = [middleware for middleware, name in pairs if name not in names]
+    has = f"it has {', '.join(present)}" if present else "it has none"
+    unknown = [name for name in names if name not in present]
+    return [f"remove_middleware has {name!r}, but the application does not: {has} at this point" for name in unknown]
+
+
+def remove_middleware(app: Any, names: Sequence[str]) -> None:
+    """Take the middlewares with these names out of `app`; SettingsError for those that it does not have."""
+    if problems := middleware_problems(app, names):
+        raise SettingsError(problems)
+    app.user_middleware[:] = [middleware for middleware in app.user_middleware if _name(middleware) not in names]
 
 
 def _name(middleware: Any) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
-from .settings import Settings
+from .settings import Settings, SettingsError
 
 if TYPE_CHECKING:  # all of this loads when it is needed: importing the package stays cheap
     from prometheus_client.registry import CollectorRegistry
@@ -83,7 +83,7 @@ def instrument(
     if (existing := _instrumented.get(app)) is not None:
         return existing
     with ExitStack() as undo:
-        telemetry = _set_up(app, Settings.resolve(settings, overrides), registry, undo)
+        telemetry = _set_up(app, _checked(app, settings, overrides), registry, undo)
         undo.pop_all()
     _instrumented[app] = telemetry
     return telemetry
@@ -97,24 +97,38 @@ def _shut_all_down() -> None:
         telemetry._shut_down(until, patient=number == 0)  # noqa: SLF001  # of this module
 
 
+def _checked(app: Any, settings: Settings | None, overrides: dict[str, Any]) -> Settings:
+    """The settings in force; one SettingsError for everything that is wrong with them here."""
+    from . import multiprocess, takeover  # noqa: PLC0415
+
+    problems = multiprocess.problems()
+    try:
+        resolved = Settings.resolve(settings, overrides)
+    except SettingsError as error:
+        raise SettingsError([*error.problems, *problems]) from None
+    problems += takeover.middleware_problems(app, resolved.remove_middleware)
+    if problems:
+        raise SettingsError(problems)
+    return resolved
+
+
 def _set_up(app: Any, settings: Settings, registry: "CollectorRegistry | None", undo: ExitStack) -> Telemetry:
     """Make every part, then join them to the application; `undo` takes back what was done, should a step fail."""
     import prometheus_client  # noqa: PLC0415
 
-    from . import multiprocess, semconv, takeover, traces  # noqa: PLC0415
+    from . import semconv, takeover, traces  # noqa: PLC0415
     from .exposition import PATH  # noqa: PLC0415
     from .guard import Guard  # noqa: PLC0415
     from .metrics import collectors_of  # noqa: PLC0415
     from .runtime import register_process_collectors  # noqa: PLC0415
 
-    multiprocess.check()
     registry = registry or prometheus_client.REGISTRY
     collectors = collectors_of(registry)
     undo.callback(_forget, registry, collectors)
-    takeover.remove_middleware(app, settings.remove_middleware)
     takeover.make_room(
         app, registry, collectors, entries=semconv.METRICS, paths=(PATH,), replace=settings.replace_existing
     )
+    takeover.remove_middleware(app, settings.remove_middleware)
     handler = _loki_handler(settings, collectors, undo)
     spans_out = traces.start(settings, count=collectors.tell)
     if spans_out is not None:
