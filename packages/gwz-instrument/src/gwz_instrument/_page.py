@@ -63,7 +63,7 @@ def _spans() -> Iterable[str]:
             (_attribute(entry, attribute) for attribute in entry.attributes),
         )
     yield "### Resource"
-    yield "What every span says of its process; `OTEL_RESOURCE_ATTRIBUTES` comes before the variables named here."
+    yield "What every span says of its process; `OTEL_RESOURCE_ATTRIBUTES` comes before the variables named here, except for `service.name`, which all signals share."
     yield _table(("Attribute", "From"), ((_code(a.name), _prose(a.brief)) for a in spans.RESOURCE))
 
 

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 _TRUE, _FALSE = ("1", "on", "true", "yes"), ("0", "false", "no", "off")
 _CREDENTIALS = re.compile(r"[^/\s]*@")
-_MAX_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)

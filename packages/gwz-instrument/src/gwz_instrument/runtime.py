@@ -24,6 +24,8 @@ from prometheus_client import (
 )
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from .taken_metrics import registered
+
 LAG_INTERVAL_S: Final = 0.08
 """A compromise: a block may look shorter by this much, and a tick of an idle loop costs about 0.1 ms of CPU."""
 LAG_WINDOW_S: Final = 60
@@ -209,7 +211,7 @@ def memory_ratio(root: Path = _ROOT) -> float | None:
 
 def register_process_collectors(registry: CollectorRegistry) -> tuple[Collector, ...]:
     """Make `registry` hold prometheus_client's `process_*` and `python_*`; what had been missing. Idempotent."""
-    there = tuple(registry._collector_to_names)  # noqa: SLF001  # the only way to ask
+    there = tuple(registered(registry))
     missing = tuple(one for one in _STANDARD if one not in there)
     names = {name for other in there for name in _standard_names(other)} if missing else set()
     return tuple(one for one in missing if not names.issuperset(_standard_names(one)) and _register(registry, one))

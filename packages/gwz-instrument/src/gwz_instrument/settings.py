@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from . import rules
 from .rules import Rule
+from .semconv import logs
 
 HTTP_PROTOBUF = "http/protobuf"
 GRPC = "grpc"
@@ -281,9 +282,9 @@ class Settings:
     def stream_labels(self) -> dict[str, str]:
         """The constant labels of the log streams."""
         return {
-            "app": self.service_name,
-            "env": self.environment,
-            "service": self.log_service or self.service_name,
+            logs.APP.name: self.service_name,
+            logs.ENV.name: self.environment,
+            logs.SERVICE.name: self.log_service or self.service_name,
         }
 
     def _follow_environment(self, environ: Mapping[str, str], sources: Mapping[str, str]) -> None:

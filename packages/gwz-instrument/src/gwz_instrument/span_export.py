@@ -23,18 +23,11 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.trace import TracerProvider
 
 from .redact import redact
+from .semconv import health
 from .settings import GRPC
 from .span_text import cleaned
 from .traces import EXIT_S, Count
 
-_DELIVERED, _FAILED, _FAULT, _QUEUE_FULL, _REJECTED, _SHUTDOWN = (
-    "delivered",
-    "failed",
-    "fault",
-    "queue_full",
-    "rejected",
-    "shutdown",
-)
 _CREDENTIAL_PROVIDERS: Final = (
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
@@ -90,7 +83,7 @@ class Account:
         try:
             self._free.pop()
         except IndexError:
-            self._count("traces", _SHUTDOWN if self._closing else _QUEUE_FULL, 1)
+            self._count("traces", health.SHUTDOWN if self._closing else health.QUEUE_FULL, 1)
             return False
         return True
 
@@ -101,7 +94,7 @@ class Account:
             if self._closed:
                 return
             self.settled += number
-            self.lost += number - fates.get(_DELIVERED, 0)
+            self.lost += number - fates.get(health.DELIVERED, 0)
             if self._closing:
                 self._unused += number
             else:
@@ -130,7 +123,7 @@ class Account:
             self._closed = True
             self.settled += pending
             self._progress.notify_all()
-        self._tell({_SHUTDOWN: pending})
+        self._tell({health.SHUTDOWN: pending})
         return pending
 
     def _tell(self, fates: Mapping[str, int]) -> None:
@@ -299,9 +292,9 @@ class _Exporter(SpanExporter):
             return SpanExportResult.FAILURE
         clean = self._clean(spans)
         fates = self._send(clean) if clean else {}
-        fates[_FAULT] = fates.get(_FAULT, 0) + len(spans) - len(clean)
+        fates[health.FAULT] = fates.get(health.FAULT, 0) + len(spans) - len(clean)
         self._account.settle(fates)
-        return SpanExportResult.SUCCESS if fates.get(_DELIVERED) == len(spans) else SpanExportResult.FAILURE
+        return SpanExportResult.SUCCESS if fates.get(health.DELIVERED) == len(spans) else SpanExportResult.FAILURE
 
     def renew(self) -> None:
         """Forget the connections that belong to the parent process."""
@@ -340,10 +333,10 @@ class _Exporter(SpanExporter):
                 self._inner = self._inner or self._make(self._partial)
                 result = self._inner.export(spans)
             except OSError as error:  # requests' errors are OSErrors
-                heard.reason, heard.word = str(error), _FAILED
+                heard.reason, heard.word = str(error), health.FAILED
                 result = SpanExportResult.FAILURE
             except Exception as error:  # noqa: BLE001  # and whatever else an exporter lets out
-                heard.reason, heard.word = repr(error), _FAULT
+                heard.reason, heard.word = repr(error), health.FAULT
                 result = SpanExportResult.FAILURE
         if result is not SpanExportResult.SUCCESS:
             if not self._abandoned:
@@ -351,7 +344,7 @@ class _Exporter(SpanExporter):
             return {heard.word: len(spans)}
         self._outage.end()
         rejected = min(self._partial.rejected, len(spans))
-        return {_DELIVERED: len(spans) - rejected, _REJECTED: rejected}
+        return {health.DELIVERED: len(spans) - rejected, health.REJECTED: rejected}
 
 
 @dataclass(slots=True)
@@ -359,22 +352,22 @@ class _Heard:
     """What an exporter said, in its log, about a batch that it could not deliver."""
 
     reason: str = "no reason given"
-    word: str = _FAILED
+    word: str = health.FAILED
 
     def hear(self, record: logging.LogRecord) -> None:
         """Note the message, and who is to blame as far as its arguments tell."""
         self.reason = record.getMessage()
         if record.levelno >= logging.ERROR and isinstance(record.args, tuple):
-            self.word = next((word for arg in record.args if (word := _blame(arg))), _FAILED)
+            self.word = next((word for arg in record.args if (word := _blame(arg))), health.FAILED)
 
 
 def _blame(arg: object) -> str | None:
     """REJECTED for a final HTTP or gRPC status, FAULT for an exception that is not the network's."""
     if isinstance(arg, int) and not isinstance(arg, bool):
-        return _REJECTED if 400 <= arg < 500 and arg not in _COME_BACK_LATER else None
+        return health.REJECTED if 400 <= arg < 500 and arg not in _COME_BACK_LATER else None
     if isinstance(arg, Exception) and not isinstance(arg, OSError):
-        return _FAULT
-    return _REJECTED if getattr(arg, "name", None) in _GRPC_REFUSALS else None
+        return health.FAULT
+    return health.REJECTED if getattr(arg, "name", None) in _GRPC_REFUSALS else None
 
 
 @dataclass(slots=True)

@@ -116,7 +116,7 @@ def _set_up(app: Any, settings: Settings, registry: "CollectorRegistry | None", 
     """Make every part, then join them to the application; `undo` takes back what was done, should a step fail."""
     import prometheus_client  # noqa: PLC0415
 
-    from . import semconv, takeover, traces  # noqa: PLC0415
+    from . import semconv, taken_metrics, takeover, traces  # noqa: PLC0415
     from .exposition import PATH  # noqa: PLC0415
     from .guard import Guard  # noqa: PLC0415
     from .metrics import collectors_of  # noqa: PLC0415
@@ -133,7 +133,7 @@ def _set_up(app: Any, settings: Settings, registry: "CollectorRegistry | None", 
     spans_out = traces.start(settings, count=collectors.tell)
     if spans_out is not None:
         undo.callback(spans_out.shutdown, 0.0)
-    if collectors not in registry._collector_to_names:  # noqa: SLF001  # there is no public way to ask
+    if collectors not in taken_metrics.registered(registry):
         registry.register(collectors)
     register_process_collectors(registry)
     guard = Guard(

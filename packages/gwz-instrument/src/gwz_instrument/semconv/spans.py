@@ -25,7 +25,7 @@ RESOURCE = (
     DEPLOYMENT_ID,
     CLOUD_REGION,
 )
-"""What every span says of its process; OTEL_RESOURCE_ATTRIBUTES comes before the variables named here."""
+"""What every span says of its process; OTEL_RESOURCE_ATTRIBUTES comes before the variables named here, except for service.name."""
 
 HTTP_METHOD = Attribute("http.request.method", "method of the request, _OTHER if unknown", values=http.METHOD.values)
 HTTP_ROUTE = Attribute("http.route", "route template; absent when no route matched")
