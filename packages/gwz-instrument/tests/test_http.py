@@ -12,7 +12,7 @@ import weakref
 import pytest
 from fastapi import APIRouter, BackgroundTasks, FastAPI, HTTPException
 from fastapi.responses import StreamingResponse
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import (
     binary,
     booleans,
@@ -579,6 +579,7 @@ class Lines:
         self.written.append(line)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # the first draw loads tables, which a busy machine does slowly
 @given(
     received=MESSAGES,
     sent=MESSAGES,

@@ -189,7 +189,7 @@ def test_of_a_batch_with_bad_times_the_good_lines_are_kept_and_the_bad_counted(s
         write(handler, "old", age_s=20 * DAY_S + number)
     write(handler, "new", age_s=-3600)
     write(handler, "good in the end")
-    assert handler.force_flush(10)
+    assert not handler.force_flush(10)
     assert messages(server, app) == ["good 0", "good 1", "good 2", "good 3", "good in the end"]
     assert counts == {"delivered": 5, "rejected": 4}
     assert "refused 4 lines (400)" in capsys.readouterr().err
@@ -202,7 +202,7 @@ def test_lines_far_behind_the_newest_are_counted_beside_those_that_are_too_old(s
     for number in range(30):
         write(handler, f"behind {number}", age_s=3 * 3600 - number)
     write(handler, "good")
-    assert handler.force_flush(10)
+    assert not handler.force_flush(10)
     assert messages(server, app) == ["newest", "good"]
     assert counts == {"delivered": 2, "rejected": 31}
 
@@ -213,7 +213,7 @@ def test_a_refusal_in_one_level_is_not_hidden_by_the_success_of_another(server, 
     assert handler.force_flush(10)
     write(handler, "behind", level=logging.ERROR, age_s=3 * 3600)
     write(handler, "good", level=logging.INFO)
-    assert handler.force_flush(10)
+    assert not handler.force_flush(10)
     assert messages(server, app) == ["newest", "newest", "good"]
     assert counts == {"delivered": 3, "rejected": 1}
 
@@ -245,7 +245,7 @@ def test_a_request_whose_labels_loki_cannot_parse_is_lost_as_a_whole_and_counted
     handler._target.labels["b-d"] = "x"
     for _ in range(3):
         write(handler, "lost")
-    assert handler.force_flush(10)
+    assert not handler.force_flush(10)
     assert counts == {"rejected": 3}
     assert "couldn't parse labels" in capsys.readouterr().err
     assert server.held(app) == []
