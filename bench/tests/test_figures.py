@@ -1,6 +1,6 @@
 import pytest
 
-from gwz_bench.figures import Figure, Reach, added, percentile, slope, within_noise
+from gwz_bench.figures import Figure, Reach, added, percentile, same_within_noise, slope
 
 
 def test_a_figure_is_the_median_and_the_quartiles():
@@ -49,12 +49,16 @@ def test_a_reach_reads_as_it_is_meant():
 @pytest.mark.parametrize(("median", "same"), [(7, True), (10, True), (14, True), (14.5, False)])
 @pytest.mark.parametrize("control", [Figure(0, -4, 4), Figure(-3.5, -4, -3), Figure(3.5, 3, 4)])
 def test_noise_is_how_far_a_plain_application_is_from_itself(control, median, same):
-    assert within_noise(Figure(median, median - 1, median + 1), Figure(10, 9.5, 10.5), control) is same
+    assert same_within_noise(Figure(median, median - 1, median + 1), Figure(10, 9.5, 10.5), control) is same
 
 
 @pytest.mark.parametrize(("figure", "same"), [(Figure(13, 11, 14), True), (Figure(13.5, 12, 15), False)])
 def test_noise_is_the_spread_of_the_rounds(figure, same):
-    assert within_noise(figure, Figure(10, 9.5, 10.5), Figure(0, 0, 0)) is same
+    assert same_within_noise(figure, Figure(10, 9.5, 10.5), Figure(0, 0, 0)) is same
+
+
+def test_noise_that_would_hide_anything_proves_nothing():
+    assert same_within_noise(Figure(60, 20, 100), Figure(10, 9, 11), Figure(0, -1, 1)) is None
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.001, 1)])

@@ -64,14 +64,16 @@ def added(plain: Sequence[float], variant: Sequence[float]) -> float:
     return statistics.median(v - (a + b) / 2 for v, (a, b) in zip(variant, pairwise(plain), strict=True))
 
 
-def within_noise(figure: Figure, base: Figure, control: Figure) -> bool:
-    """Whether `figure` is above `base` by no more than the widest spread of both, or the error of the method.
+def same_within_noise(figure: Figure, base: Figure, control: Figure) -> bool | None:
+    """Whether `figure` is above `base` by no more than the noise; None when the noise would hide anything.
 
-    That error is how far the control is from nothing: two plain applications are not equally fast either,
-    as they lie in different places of the memory.
+    The noise is the widest spread of both, or the error of the method: how far the control is from nothing.
+    Two plain applications are not equally fast either, as they lie in different places of the memory.
     """
-    error = max(abs(control.low), abs(control.high))
-    return figure.median - base.median <= max(figure.iqr, base.iqr, error)
+    noise = max(figure.iqr, base.iqr, abs(control.low), abs(control.high))
+    if figure.median - base.median > noise:
+        return False
+    return True if noise <= FAR * base.median else None
 
 
 def percentile(samples: Iterable[float], share: float) -> float:

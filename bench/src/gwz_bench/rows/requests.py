@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Literal
 
-from gwz_bench.figures import FAR, Figure, Reach, within_noise
+from gwz_bench.figures import FAR, Figure, Reach, same_within_noise
 from gwz_bench.options import Options
 from gwz_bench.report import Row, compared, timed
 from gwz_bench.turns import Turn, Work, plain_row, take_turns, variants
@@ -113,12 +113,12 @@ def _behind(quantity: str, turns: dict[str, Turn], none: Figure) -> list[Row]:
     facts, figures = _facts(turns), _figures(turns, "answered")
     ours = figures[OURS]
     if ours != none:
-        same = within_noise(ours, none, Figure.of(control.answered))
+        same = same_within_noise(ours, none, Figure.of(control.answered))
         facts[OURS] |= {
             "ratio": ours.median / none.median,
             "reach": "as behind none, within noise",
             "holds": same,
-            "far": not same and ours.median > FAR * none.median,
+            "far": same is False and ours.median > FAR * none.median,
         }
     facts[OURS]["note"] += f"; quartiles {ours.low:.1f} to {ours.high:.1f} µs"
     return [plain_row(quantity, turns), _control_row(quantity, control), *_rows(quantity, figures, [], facts)]
