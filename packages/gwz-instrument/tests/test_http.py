@@ -504,6 +504,37 @@ async def test_messages_that_make_no_sense_are_the_servers_to_refuse(world):
     assert len(await world.get("/")) == 3
 
 
+def saying(received, sent, error):
+    """An application that takes as many messages as there are, sends its own, and may raise."""
+
+    async def app(_scope, receive, send):
+        for _ in received:
+            await receive()
+        for message in sent:
+            await send(message)
+        if error is not None:
+            raise error
+
+    return app
+
+
+async def converse(world, received, **scope):
+    """What a server that says `received` is sent, and what is raised."""
+    passed, left = [], list(received)
+
+    async def receive():
+        return left.pop(0)
+
+    async def send(message):
+        passed.append(message)
+
+    try:
+        await world.asgi({"type": "http", "method": "GET", "path": "/", **scope}, receive, send)
+    except BaseException as raised:  # noqa: BLE001
+        return passed, raised
+    return passed, None
+
+
 @given(
     received=lists(sampled_from([{"type": "http.request", "body": b"x"}, {"type": "http.disconnect"}, {}]), max_size=4),
     sent=lists(
@@ -523,28 +554,8 @@ async def test_messages_that_make_no_sense_are_the_servers_to_refuse(world):
     error=sampled_from([None, LookupError("x"), asyncio.CancelledError(), OSError("x")]),
 )
 async def test_any_sequence_of_messages_passes_unchanged_and_is_counted_once(received, sent, error):
-    async def app(_scope, receive, send):
-        for _ in received:
-            await receive()
-        for message in sent:
-            await send(message)
-        if error is not None:
-            raise error
-
-    world, passed, left = World(app), [], list(received)
-
-    async def receive():
-        return left.pop(0)
-
-    async def send(message):
-        passed.append(message)
-
-    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
-    raised = None
-    try:
-        await world.asgi(scope, receive, send)
-    except BaseException as caught:  # noqa: BLE001
-        raised = caught
+    world = World(saying(received, sent, error))
+    passed, raised = await converse(world, received, headers=[])
     assert raised is error
     assert passed == sent
     assert sum(world.samples(REQUESTS).values()) == 1
@@ -590,29 +601,9 @@ class Lines:
 async def test_whatever_an_application_and_a_server_say_nothing_of_ours_surfaces(received, sent, odd, headers, error):
     """Fields of any type, or none: what passes is unchanged, what is raised is the application's."""
 
-    async def app(_scope, receive, send):
-        for _ in received:
-            await receive()
-        for message in sent:
-            await send(message)
-        if error is not None:
-            raise error
-
-    lines, passed, left = Lines(), [], list(received)
-    world = World(app, *traces_of(TracerProvider(), InMemorySpanExporter()), lines)
-
-    async def receive():
-        return left.pop(0)
-
-    async def send(message):
-        passed.append(message)
-
-    scope = {"type": "http", "method": "GET", "path": "/", "headers": headers, **odd}
-    raised = None
-    try:
-        await world.asgi(scope, receive, send)
-    except BaseException as caught:  # noqa: BLE001
-        raised = caught
+    traces, exporter = traces_of(TracerProvider(), InMemorySpanExporter())
+    world = World(saying(received, sent, error), traces, exporter, Lines())
+    passed, raised = await converse(world, received, **{"headers": headers, **odd})
     assert raised is error
     assert passed == sent
     assert world.asgi._live == set()

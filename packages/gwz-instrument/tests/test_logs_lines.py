@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gwz_instrument.logs.entry import make, scalar
-from gwz_instrument.logs.lines import MAX_LINE_BYTES, LineFormatter, metadata_json
+from gwz_instrument.logs.lines import LineFormatter, metadata_json
 from gwz_instrument.logs.values import Json, encode, snapshot
+from gwz_instrument.semconv.logs import MAX_LINE_BYTES
 
 
 def strict(text):

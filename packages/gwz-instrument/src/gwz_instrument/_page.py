@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from types import ModuleType
 
 from . import semconv
+from ._markdown import code, table
 from .faults import Fault
 from .judge import NAMESPACES
 from .semconv import Attribute, Field, Label, Metric, Span, logs, spans
@@ -34,49 +35,49 @@ def _metrics() -> Iterable[str]:
     for module in _MODULES:
         yield f"### {_title(module)}"
         yield _prose(str(module.__doc__).splitlines()[0])
-        yield _table(("Metric", "Type", "Unit", "Labels", "What it says"), map(_metric, module.METRICS))
+        yield table(("Metric", "Type", "Unit", "Labels", "What it says"), map(_metric, module.METRICS))
         if buckets := [entry for entry in module.METRICS if entry.buckets]:
-            yield _table(("Histogram", "Buckets"), ((_code(entry.name), _buckets(entry)) for entry in buckets))
+            yield table(("Histogram", "Buckets"), ((code(entry.name), _buckets(entry)) for entry in buckets))
     yield "### Labels"
     yield "What bounds the values of a label, so that its series cannot grow without end."
-    yield _table(("Label", "Of", "Bound"), _bounds(semconv.METRICS))
+    yield table(("Label", "Of", "Bound"), _bounds(semconv.METRICS))
 
 
 def _logs() -> Iterable[str]:
     yield "## Log lines"
     yield "A stream has these labels and no other."
-    yield _table(("Label", "Bound"), ((_code(label.name), _bound(label)) for label in logs.STREAM_LABELS))
+    yield table(("Label", "Bound"), ((code(label.name), _bound(label)) for label in logs.STREAM_LABELS))
     yield "Structured metadata holds what would open a stream per value."
-    yield _table(("Key", "What it says"), ((_code(f.name), _prose(f.brief)) for f in logs.STRUCTURED_METADATA))
+    yield table(("Key", "What it says"), ((code(f.name), _prose(f.brief)) for f in logs.STRUCTURED_METADATA))
     yield "The line is a JSON object."
     fields = (*logs.LINE_FIELDS, *logs.RARE, *logs.DOMAIN_FIELDS)
-    yield _table(("Field", "Type", "In the line of", "What it says"), map(_field, fields))
+    yield table(("Field", "Type", "In the line of", "What it says"), map(_field, fields))
 
 
 def _spans() -> Iterable[str]:
     yield "## Spans"
     for entry in spans.SPANS:
-        yield f"### {_code(entry.name)}, {entry.kind}"
-        yield f"{_prose(entry.brief)} Emitted by {_code(entry.emitted_by)}."
-        yield _table(
+        yield f"### {code(entry.name)}, {entry.kind}"
+        yield f"{_prose(entry.brief)} Emitted by {code(entry.emitted_by)}."
+        yield table(
             ("Attribute", "Type", "On", "What it says"),
             (_attribute(entry, attribute) for attribute in entry.attributes),
         )
     yield "### Resource"
     yield "What every span says of its process; `OTEL_RESOURCE_ATTRIBUTES` comes before the variables named here, except for `service.name`, which all signals share."
-    yield _table(("Attribute", "From"), ((_code(a.name), _prose(a.brief)) for a in spans.RESOURCE))
+    yield table(("Attribute", "From"), ((code(a.name), _prose(a.brief)) for a in spans.RESOURCE))
 
 
 def _faults() -> Iterable[str]:
     yield "## Faults"
     yield "What can lie between what is declared, what is emitted and what is queried."
-    yield _table(("Fault", "What it means"), ((str(fault), _prose(fault.definition)) for fault in Fault))
+    yield table(("Fault", "What it means"), ((str(fault), _prose(fault.definition)) for fault in Fault))
     yield _OURS
 
 
 def _metric(entry: Metric) -> Sequence[str]:
-    labels = ", ".join(_code(label.name) for label in entry.labels)
-    return _code(entry.name), entry.kind, _code(entry.unit), labels, _prose(entry.brief)
+    labels = ", ".join(code(label.name) for label in entry.labels)
+    return code(entry.name), entry.kind, code(entry.unit), labels, _prose(entry.brief)
 
 
 def _field(field: Field) -> Sequence[str]:
@@ -87,12 +88,12 @@ def _field(field: Field) -> Sequence[str]:
         if field in (*logs.EVERY_LINE, *logs.RARE)
         else "a request"
     )
-    return _code(field.name), field.type, of, _described(field)
+    return code(field.name), field.type, of, _described(field)
 
 
 def _attribute(entry: Span, attribute: Attribute) -> Sequence[str]:
     on = "each" if attribute in entry.required else "some"
-    return _code(attribute.name), attribute.type, on, _described(attribute)
+    return code(attribute.name), attribute.type, on, _described(attribute)
 
 
 def _bounds(metrics: Iterable[Metric]) -> Iterable[Sequence[str]]:
@@ -101,7 +102,7 @@ def _bounds(metrics: Iterable[Metric]) -> Iterable[Sequence[str]]:
         for label in entry.labels:
             owners.setdefault(label, []).append(entry.name)
     for label, names in sorted(owners.items(), key=lambda item: item[0].name):
-        yield _code(label.name), ", ".join(map(_code, names)), _bound(label)
+        yield code(label.name), ", ".join(map(code, names)), _bound(label)
 
 
 def _bound(label: Label) -> str:
@@ -113,7 +114,7 @@ def _described(entry: Field | Attribute) -> str:
 
 
 def _values(entry: Label | Field | Attribute) -> str:
-    return f": {', '.join(map(_code, entry.values))}" if entry.values else ""
+    return f": {', '.join(map(code, entry.values))}" if entry.values else ""
 
 
 def _buckets(entry: Metric) -> str:
@@ -123,15 +124,6 @@ def _buckets(entry: Metric) -> str:
 def _title(module: ModuleType) -> str:
     name = module.__name__.rpartition(".")[2]
     return "HTTP" if name == "http" else name.capitalize()
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def _code(text: str) -> str:
-    return f"`{text}`"
 
 
 def _prose(text: str) -> str:
@@ -149,8 +141,8 @@ _OURS = f"""\
 `gwz_instrument.judge` finds the faults between the first two, in an answer of `/metrics`, in log lines and in spans.
 Only names of the contract's can be strangers:
 
-- a metric that begins with {", ".join(map(_code, NAMESPACES))}, or with the words of a metric that this package emits, all but the last of them;
+- a metric that begins with {", ".join(map(code, NAMESPACES))}, or with the words of a metric that this package emits, all but the last of them;
 - every label of a stream; in the lines of this package also every key of the metadata and every field;
-- in the spans of the scope {_code(spans.SCOPE)} every attribute whose first word is that of a declared one.
+- in the spans of the scope {code(spans.SCOPE)} every attribute whose first word is that of a declared one.
 
 Whatever an application emits beside them is its own."""

@@ -1,7 +1,6 @@
 """The settings as a page for people: docs/reference/settings.md."""
 
-from collections.abc import Iterable
-
+from ._markdown import code, table
 from .settings import Setting, described
 
 _INTRODUCTION = """\
@@ -24,24 +23,15 @@ A yes or no is `True` or `False` as an argument, and one of `1`, `on`, `true`, `
 def settings_page() -> str:
     """Every setting in Markdown; the same settings give the same text."""
     rows = (_row(name, setting) for name, setting in described().items())
-    return "\n".join([_INTRODUCTION, *_table(("Setting", "Variables", "Default", "Meaning"), rows)]) + "\n"
+    return "\n".join([_INTRODUCTION, table(("Setting", "Variables", "Default", "Meaning"), rows)]) + "\n"
 
 
 def _row(name: str, setting: Setting) -> tuple[str, ...]:
-    variables = ", ".join(map(_code, setting.variables)) or "only as an argument"
-    return _code(name), variables, _code(_default(setting.default)), setting.meaning
+    variables = ", ".join(map(code, setting.variables)) or "only as an argument"
+    return code(name), variables, code(_default(setting.default)), setting.meaning
 
 
 def _default(value: object) -> str:
     """As it is written in code; whole powers of two as products."""
     mib = 1 << 20
     return f"{value // mib} * 2**20" if isinstance(value, int) and value >= mib else repr(value)
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
-    lines = (head, ("---",) * len(head), *rows)
-    return [f"| {' | '.join(line)} |" for line in lines]
-
-
-def _code(text: str) -> str:
-    return f"`{text}`"

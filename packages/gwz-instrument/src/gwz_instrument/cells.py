@@ -37,22 +37,25 @@ class Cell(Protocol):
         """Add an observation; a trace id other than 0 becomes the exemplar of its bucket."""
 
 
-class _Cell:
+class Refusing:
     """What a metric of another kind would do is refused."""
 
     __slots__ = ()
 
     def inc(self, amount: float = 1.0) -> None:
+        """Raise TypeError."""
         raise TypeError(f"a {type(self).__name__} cannot count up by {amount}")
 
     def set(self, value: float) -> None:
+        """Raise TypeError."""
         raise TypeError(f"a {type(self).__name__} cannot be set to {value}")
 
     def observe(self, value: float, trace_id: int = 0) -> None:
+        """Raise TypeError."""
         raise TypeError(f"a {type(self).__name__} cannot observe {value} (trace {trace_id:x})")
 
 
-class Counter(_Cell):
+class Counter(Refusing):
     """A number that only grows."""
 
     __slots__ = ("_parts",)
@@ -70,7 +73,7 @@ class Counter(_Cell):
         family.add_sample(family.name + "_total", labels, sum(list(self._parts.values())))
 
 
-class Gauge(_Cell):
+class Gauge(Refusing):
     """A number that goes up and down."""
 
     __slots__ = ("_value",)
@@ -87,7 +90,7 @@ class Gauge(_Cell):
         family.add_sample(family.name, labels, self._value)
 
 
-class Histogram(_Cell):
+class Histogram(Refusing):
     """Observations by bucket, with the last trace seen in each."""
 
     __slots__ = ("_exemplars", "_parts", "bounds", "bundle")

@@ -11,10 +11,10 @@ from typing import Any, Final, NamedTuple
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
+from .routes import Scope
 from .semconv import http, logs, spans
 
 Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
 
 NO_RESPONSE: Final = 500  # what a server answers for an application that sent nothing
 _CLIENT_CLOSED: Final = int(http.CLIENT_CLOSED)

@@ -15,6 +15,14 @@ from .takeover import CollisionError, Collisions
 _LOG = logging.getLogger("gwz_instrument")
 
 
+def attach(logger: logging.Logger, handler: logging.Handler) -> bool:
+    """Give `handler` the logger's records, unless one of its kind has them already; whether it got them."""
+    if any(type(other) is type(handler) for other in logger.handlers):
+        return False
+    logger.addHandler(handler)
+    return True
+
+
 @dataclass(slots=True, kw_only=True)
 class Guard:
     """What must stay in place once `instrument()` has put it there.
@@ -69,10 +77,9 @@ class Guard:
     def _put_back_handler(self) -> Iterator[str]:
         for name in self.loggers:
             logger = logging.getLogger(name)
-            if self.handler is not None and not any(type(one) is type(self.handler) for one in logger.handlers):
-                logger.addHandler(self.handler)
-                if logger is logger.root:  # a server that sets up its own loggers when it starts is no news
-                    yield "the log handler of the root logger"
+            # A server that sets up its own loggers when it starts is no news.
+            if self.handler is not None and attach(logger, self.handler) and logger is logger.root:
+                yield "the log handler of the root logger"
 
     def _report(self, removed: list[str]) -> None:
         if news := [what for what in removed if self._is_new(what)]:

@@ -14,12 +14,12 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from .cells import Cell
-from .exchange import NO_RESPONSE, Ending, Exchange, Message, Scope, current, sampled_trace_id
+from .exchange import NO_RESPONSE, Ending, Exchange, Message, current, sampled_trace_id
 from .exposition import PATH, Answer, Exposition, plain
 from .foreign_spans import current_server_span, foreign_server_spans, hide_from_mounted
 from .labels import OTHER, HttpLabels
 from .metrics import Collectors
-from .routes import RouteTemplates, relative_path
+from .routes import RouteTemplates, Scope, relative_path
 from .semconv import health, http, logs
 
 if TYPE_CHECKING:

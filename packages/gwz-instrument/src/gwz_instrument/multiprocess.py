@@ -16,7 +16,7 @@ from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import CollectorRegistry
 
-from .cells import Cell
+from .cells import Cell, Refusing
 from .semconv import Metric, http
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -70,7 +70,7 @@ class Shared:
         return _SharedHistogram(child) if isinstance(child, prometheus_client.Histogram) else child  # type: ignore[return-value]
 
 
-class _SharedHistogram:
+class _SharedHistogram(Refusing):
     """Observes without exemplars: the files have no room for them."""
 
     __slots__ = ("_child",)
@@ -80,12 +80,6 @@ class _SharedHistogram:
 
     def observe(self, value: float, trace_id: int = 0) -> None:  # noqa: ARG002  # as above
         self._child.observe(value)
-
-    def inc(self, amount: float = 1.0) -> None:
-        raise TypeError(f"a histogram cannot count up by {amount}")
-
-    def set(self, value: float) -> None:
-        raise TypeError(f"a histogram cannot be set to {value}")
 
 
 class Bundle:

@@ -30,7 +30,6 @@ DEVELOPMENT = ("development", "dev", "local", "test")
 _GRPC_PORT = 4317
 _TRACES_PATH = "/v1/traces"
 _MIB = 1 << 20
-_LONGEST_LINE = 256 << 10
 _ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 _SEED_PROTOCOLS = {"TEMPO_OTLP_HTTP": HTTP_PROTOBUF, "TEMPO_OTLP_GRPC": GRPC}
@@ -165,7 +164,7 @@ class Settings:
     )
     log_queue_bytes: int = _setting(
         16 * _MIB,
-        rules.whole(_LONGEST_LINE),
+        rules.whole(logs.MAX_LINE_BYTES),
         "Log lines that wait for Loki may take so much memory; then the oldest is dropped and counted.",
         "GWZ_LOG_QUEUE_BYTES",
     )

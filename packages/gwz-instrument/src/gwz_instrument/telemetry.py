@@ -118,7 +118,7 @@ def _set_up(app: Any, settings: Settings, registry: "CollectorRegistry | None", 
 
     from . import semconv, taken_metrics, takeover, traces  # noqa: PLC0415
     from .exposition import PATH  # noqa: PLC0415
-    from .guard import Guard  # noqa: PLC0415
+    from .guard import Guard, attach  # noqa: PLC0415
     from .metrics import collectors_of  # noqa: PLC0415
     from .runtime import register_process_collectors  # noqa: PLC0415
 
@@ -145,7 +145,8 @@ def _set_up(app: Any, settings: Settings, registry: "CollectorRegistry | None", 
         loggers=_LOGGERS,
     )
     if handler is not None:
-        _attach(handler)
+        for name in _LOGGERS:
+            attach(logging.getLogger(name), handler)
     _wrap(app, _parts(app, settings, registry, collectors, spans_out, handler, guard))
     return Telemetry(settings, registry, spans_out, handler, guard)
 
@@ -214,13 +215,6 @@ def _loki_handler(settings: Settings, collectors: "Collectors", undo: ExitStack)
     )
     undo.callback(_detach, handler)
     return handler
-
-
-def _attach(handler: "LokiHandler") -> None:
-    """Give the handler the process's records, where another application of the process does not have them already."""
-    for logger in map(logging.getLogger, _LOGGERS):
-        if not any(type(other) is type(handler) for other in logger.handlers):
-            logger.addHandler(handler)
 
 
 def _detach(handler: "LokiHandler") -> None:

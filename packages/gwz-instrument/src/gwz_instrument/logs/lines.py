@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from gwz_instrument.redact import HIDDEN, is_secret, is_suspicious, redact
 from gwz_instrument.semconv import logs
+from gwz_instrument.semconv.logs import MAX_LINE_BYTES
 
 from .entry import Entry, Fields, Metadata
 from .values import encode, quote, text_of
 
-MAX_LINE_BYTES: Final = 256 * 1024
 """What Loki takes by default."""
 _STACK: Final = logs.STACK.name
 _CUT: Final = logs.CUT.name

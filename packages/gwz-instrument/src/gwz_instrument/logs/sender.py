@@ -45,7 +45,6 @@ class Sender:
         self._tell = tell
         self._pusher = Pusher(target.labels)
         self._connection = Connection(target.url, target.authorization)
-        self._thread: threading.Thread | None = None
 
     def start(self) -> int | None:
         """Start the thread and return its id; None where no thread can start, as while the interpreter ends."""
@@ -54,7 +53,6 @@ class Sender:
             thread.start()
         except RuntimeError:
             return None
-        self._thread = thread
         return thread.ident
 
     def abandon(self) -> None:

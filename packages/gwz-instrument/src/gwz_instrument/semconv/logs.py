@@ -18,6 +18,8 @@ SPAN_ID = Field("span_id", "span that was current when the line was written, 16 
 REQUEST_ID = Field("request_id", "the request's X-Request-ID, or one made for it")
 
 STRUCTURED_METADATA = (TRACE_ID, SPAN_ID, REQUEST_ID)
+MAX_LINE_BYTES = 256 * 1024
+"""Loki refuses longer lines."""
 ADDED_BY_LOKI = ("detected_level",)
 """Metadata that the server writes beside ours, unless its limits forbid it."""
 
