@@ -113,3 +113,14 @@ def test_applications_that_share_a_registry_share_its_collectors():
     one, other = CollectorRegistry(), CollectorRegistry()
     assert collectors_of(one) is collectors_of(one)
     assert collectors_of(one) is not collectors_of(other)
+
+
+def test_who_observes_the_same_histograms_together_shares_what_waits():
+    """Two applications, or a rebuilt middleware stack: neither's observations are hidden by the other's."""
+    collectors, registry = Collectors(), CollectorRegistry()
+    registry.register(collectors)
+    for _ in range(2):
+        collectors.bundle((http.DURATION, http.REQUEST_SIZE), "gw", "GET", "/").observe((0.5, 3.0))
+    text = generate_latest(registry).decode()
+    for name in ("fastapi_requests_duration_seconds", "fastapi_request_size_bytes"):
+        assert f'{name}_count{{app_name="gw",method="GET",path="/"}} 2.0' in text

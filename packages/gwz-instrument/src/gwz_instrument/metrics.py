@@ -1,5 +1,6 @@
 """The contract's metrics as one collector in prometheus_client's registry."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MethodType
 from weakref import WeakKeyDictionary, WeakMethod
@@ -31,6 +32,8 @@ class Collectors(Collector):
         # By name, because the hash of an entry is that of everything it says.
         self._cells: dict[str, dict[Values, Cell]] = {entry.name: {} for entry in self._entries}
         self._readers: dict[str, dict[int, Callable[[], Reader | None]]] = {}
+        self._bundles: dict[tuple[str, ...], Bundle | multiprocess.Bundle] = {}
+        self._bundling = threading.Lock()
         self._shared = multiprocess.Shared() if multiprocess.enabled() else None
         for signal in health.SIGNAL.values:
             for outcome in health.OUTCOME.values:
@@ -45,8 +48,14 @@ class Collectors(Collector):
         return cells.setdefault(values, self._make(entry, values)) if cell is None else cell
 
     def bundle(self, entries: Sequence[Metric], *values: str) -> Bundle | multiprocess.Bundle:
-        """The cells of histograms that have these label values in common and are observed together."""
-        cells = [self.child(entry, *values) for entry in entries]
+        """The cells of histograms that have these label values in common and are observed together; one for all who ask."""
+        key = (*(entry.name for entry in entries), *values)
+        with self._bundling:  # a second one would hide what waits in the first; this is asked for once per route
+            if key not in self._bundles:
+                self._bundles[key] = self._bundle([self.child(entry, *values) for entry in entries])
+            return self._bundles[key]
+
+    def _bundle(self, cells: Sequence[Cell]) -> Bundle | multiprocess.Bundle:
         own = [cell for cell in cells if isinstance(cell, Histogram)]
         return Bundle(own) if self._shared is None else multiprocess.Bundle(cells)
 
