@@ -1,4 +1,4 @@
-"""What the tests share: a Loki that keeps what it is sent, and spans in memory."""
+"""What the tests share: a Loki and receivers of OTLP that keep what they are sent, and spans in memory."""
 
 import collections
 import contextlib
@@ -10,9 +10,19 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import grpc
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
+    TraceServiceServicer,
+    add_TraceServiceServicer_to_server,
+)
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -136,6 +146,87 @@ class Loki:
                     connection.shutdown(socket.SHUT_RDWR)
 
     close = stop
+
+
+class Receiver:
+    """An OTLP receiver: answers what it is told to, then accepts, and keeps each span it accepted."""
+
+    def __init__(self):
+        self.spans, self.answers, self.headers, self.peers = [], [], [], set()
+
+    def accept(self, body, headers, peer):
+        self.peers.add(peer)
+        self.headers.append({key.lower(): value for key, value in headers})
+        if self.answers:
+            return self.answers.pop(0)
+        for resource_spans in ExportTraceServiceRequest.FromString(body).resource_spans:
+            for scope_spans in resource_spans.scope_spans:
+                self.spans += scope_spans.spans
+        return None
+
+
+class HttpReceiver(Receiver):
+    """Answers are a status or a message."""
+
+    def __init__(self):
+        super().__init__()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"  # connections are kept, as receivers do
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                if self.headers.get("content-encoding") == "gzip":
+                    body = gzip.decompress(body)
+                answer = (
+                    outer.accept(body, self.headers.items(), self.client_address) if self.path == "/v1/traces" else 404
+                )
+                content = answer.SerializeToString() if isinstance(answer, ExportTraceServiceResponse) else b""
+                self.send_response(answer if isinstance(answer, int) else 200)
+                self.send_header("content-type", "application/x-protobuf")
+                self.send_header("content-length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *args):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class GrpcReceiver(Receiver, TraceServiceServicer):
+    """Answers are a status code."""
+
+    def __init__(self):
+        super().__init__()
+        self._server = grpc.server(ThreadPoolExecutor(2))
+        add_TraceServiceServicer_to_server(self, self._server)
+        self.url = f"http://127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self._server.start()
+
+    def Export(self, request, context):  # noqa: N802  # the name of the service's method
+        answer = self.accept(request.SerializeToString(), context.invocation_metadata(), context.peer())
+        if answer is not None:
+            context.abort(answer, "as told")
+        return ExportTraceServiceResponse()
+
+    def close(self):
+        self._server.stop(None).wait()
+
+
+@pytest.fixture
+def receiver(protocol):
+    """An OTLP receiver of the protocol that the test names by this parameter."""
+    made = (GrpcReceiver if protocol == "grpc" else HttpReceiver)()
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import contextvars
+import dataclasses
 import gc
 import gzip
 import json
@@ -34,6 +35,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
@@ -865,6 +867,169 @@ async def test_a_span_made_by_somebody_outside_is_not_made_twice(app, spans):
     assert world._exporter.get_finished_spans() == ()
     exemplars = [s.exemplar.labels["trace_id"] for f in world.registry.collect() for s in f.samples if s.exemplar]
     assert exemplars == [f"{theirs.get_span_context().trace_id:032x}"]
+
+
+@pytest.mark.parametrize(("path", "kept"), [("/raise", ["GET /raise"]), ("/items/1", [])])
+async def test_an_unsampled_span_of_somebody_outside_keeps_a_failure_all_the_same(app, unsampled, path, kept):
+    """Contrib's instrumentation or FastAPI's own makes the span; what it drops and we would keep is kept."""
+    world = World(app, *unsampled)
+    tracer = TracerProvider(sampler=ALWAYS_OFF).get_tracer("outside")
+    with contextlib.suppress(LookupError), tracer.start_as_current_span("theirs", kind=SpanKind.SERVER) as theirs:
+        await world.get(path, headers=[("traceparent", f"00-{TRACE_ID}-{PARENT_ID}-00")])
+    written = world._exporter.get_finished_spans()
+    assert [span.name for span in written] == kept
+    for span in written:
+        assert span.context.trace_id == theirs.get_span_context().trace_id
+        assert f"{span.parent.span_id:016x}" == PARENT_ID
+        assert span.attributes["gwz.kept"] is True
+
+
+async def test_an_exception_without_a_text_is_told_by_its_class(app, spans):
+    class MuteError(Exception):
+        def __str__(self):
+            raise ValueError("no words")
+
+    @app.get("/mute")
+    async def mute():
+        raise MuteError
+
+    world = World(app, *spans)
+    with pytest.raises(MuteError):
+        await world.get("/mute")
+    assert world.span.events[0].attributes["exception.message"] == "<MuteError>"
+    assert "test_http" in world.span.events[0].attributes["exception.stacktrace"]
+    assert world.samples("gwz_telemetry_dropped_total").get(("traces", "fault"), 0) == 0
+
+
+async def test_a_mounted_application_that_is_instrumented_too_counts_no_request_again():
+    registry, outer, inner = CollectorRegistry(), FastAPI(), FastAPI()
+    inner.get("/things/{thing}")(lambda thing: thing)
+    outer.mount("/inner", inner)
+    instrument(outer, registry=registry, service_name="outer")
+    instrument(inner, registry=registry, service_name="inner")
+    await call(outer, "/inner/things/1")
+    await call(inner, "/things/1")
+    (requests,) = [family for family in registry.collect() if family.name == "fastapi_requests"]
+    assert {(s.labels["app_name"], s.labels["path"]): s.value for s in requests.samples} == {
+        ("outer", "/inner/things/{thing}"): 1,
+        ("inner", "/things/{thing}"): 1,
+    }
+
+
+async def test_a_client_that_has_left_is_no_exception_of_the_application():
+    """Newer servers raise OSError where a response can no longer be sent."""
+    gone = OSError("the client has left")
+
+    async def app(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def send(_message):
+        raise gone
+
+    app.routes = ()
+    world = World(app)
+    with pytest.raises(OSError, match="the client has left"):
+        await world.asgi({"type": "http", "method": "GET", "path": "/", "headers": []}, None, send)
+    assert world.samples("fastapi_exceptions_total") == {}
+    assert world.samples(REQUESTS) == {("GET", "<unrouted>", "200"): 1}
+
+
+@pytest.mark.parametrize(
+    ("error", "counted"),
+    [
+        (ExceptionGroup("one", [LookupError("x")]), {("LookupError",): 1}),
+        (ExceptionGroup("two", [LookupError("x"), OSError("y")]), {("ExceptionGroup",): 1}),
+        (ClientDisconnect(), {}),
+        (asyncio.CancelledError(), {}),
+    ],
+)
+async def test_an_exception_is_counted_by_what_the_application_meant(error, counted):
+    """A task group wraps what was raised in it; a client that left and a cancellation are nobody's exception."""
+    world = World(saying([], [], error))
+    _, raised = await converse(world, [], headers=[])
+    assert raised is error
+    assert world.samples("fastapi_exceptions_total") == counted
+
+
+async def test_headers_that_can_be_read_once_reach_the_application(world):
+    seen = []
+
+    async def app(scope, _receive, _send):
+        seen.extend(scope["headers"])
+
+    world.asgi.app = app
+    await converse(world, [], headers=iter([(b"host", b"x")]))
+    assert seen == [(b"host", b"x")]
+
+
+async def test_a_request_whose_route_cannot_be_told_costs_no_scrape(monkeypatch):
+    inside, release = asyncio.Event(), asyncio.Event()
+
+    async def app(_scope, _receive, _send):
+        inside.set()
+        await release.wait()
+
+    app.routes = ()
+    monkeypatch.setattr(RouteTemplates, "of", lambda *_: 1 / 0)
+    world = World(app)
+    under_way = asyncio.create_task(converse(world, [], headers=[]))
+    await inside.wait()
+    start, _ = await world.get("/metrics")
+    assert start["status"] == 200
+    assert world.samples("fastapi_requests_in_progress") == {("GET", "<unmatched>"): 1}
+    release.set()
+    await under_way
+
+
+@pytest.mark.parametrize("headers", [5, [(b"a",)], None])
+async def test_a_scrape_with_headers_that_are_none_is_refused(world, headers):
+    sent, raised = await converse(world, [], path="/metrics", headers=headers)
+    assert raised is None
+    assert sent[0]["status"] == 400
+
+
+async def test_lifespan_messages_that_make_no_sense_are_the_servers_to_refuse():
+    async def inner(_scope, _receive, send):
+        await send("nonsense")
+        await send(None)
+
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    await World(inner).asgi({"type": "lifespan"}, None, send)
+    assert sent == ["nonsense", None]
+
+
+@pytest.mark.parametrize("last", ["lifespan.shutdown.complete", "lifespan.shutdown.failed"])
+async def test_an_application_that_stops_waits_for_what_is_left(world, last):
+    """Behind a server that ends by a signal nothing runs after this."""
+    order = []
+
+    async def inner(_scope, _receive, send):
+        await send({"type": last})
+
+    async def send(message):
+        order.append(message["type"])
+
+    world.asgi.app = inner
+    world.asgi._parts = dataclasses.replace(
+        world.asgi._parts, flush=lambda: order.append(threading.current_thread().name)
+    )
+    await world.asgi({"type": "lifespan"}, None, send)
+    assert order == ["gwz-scrape_0", last]
+
+
+@pytest.mark.parametrize(("count", "size"), [(5, 5), (-5, 0), ("x", 0), (None, 0), (2.5, 0)])
+async def test_a_zero_copy_part_counts_what_is_a_size(count, size):
+    messages = [
+        {"type": "http.response.start", "status": 200, "headers": []},
+        {"type": "http.response.zerocopysend", "file": 3, "count": count},
+    ]
+    world = World(saying([], messages, None))
+    assert await converse(world, [], headers=[]) == (messages, None)
+    assert list(world.samples("fastapi_response_size_bytes_sum").values()) == [size]
 
 
 async def test_two_applications_of_a_process_share_metrics_and_keep_their_names():

@@ -4,9 +4,15 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from gwz_instrument import instrument
+from gwz_instrument.http import TelemetryMiddleware
 
 HERE = Path(__file__).parent
 
@@ -183,3 +189,56 @@ print(json.dumps(time.monotonic() - began))
 @pytest.mark.slow
 def test_an_exit_takes_two_seconds_at_most_with_both_servers_hanging_and_two_applications():
     assert run(SHUT_DOWN) < 2 * 3  # a clock in a test: a factor of three beyond the two seconds
+
+
+def test_a_registry_that_is_none_is_refused_before_anything_changes():
+    app = FastAPI()
+    with pytest.raises(TypeError, match=r"registry='x': give it a prometheus_client\.CollectorRegistry"):
+        instrument(app, registry="x")
+    assert instrument(app, registry=CollectorRegistry()).registry.get_sample_value(
+        "fastapi_app_info", {"app_name": "gatewayz"}
+    )
+
+
+def test_threads_that_instrument_at_once_wrap_the_application_once():
+    app, registry, handles = FastAPI(), CollectorRegistry(), []
+    gate = threading.Barrier(4)
+
+    def run_one():
+        gate.wait(5)
+        handles.append(instrument(app, registry=registry))
+
+    threads = [threading.Thread(target=run_one) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(handles) == 4
+    assert len(set(map(id, handles))) == 1
+    stack, depth = app.build_middleware_stack(), 0
+    while stack is not None:
+        depth += isinstance(stack, TelemetryMiddleware)
+        stack = getattr(stack, "app", None)
+    assert depth == 1
+
+
+EXIT_HOOKS = """
+import atexit, json, time
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from gwz_instrument import instrument
+import logging, socket
+hanging = socket.create_server(("127.0.0.1", 0))
+url = f"http://127.0.0.1:{hanging.getsockname()[1]}"
+started = []
+atexit.register(lambda: print(json.dumps(time.monotonic() - started[0])))
+instrument(FastAPI(), registry=CollectorRegistry(), loki_url=url, otlp_endpoint=url)
+logging.getLogger("application").warning("a line")
+started.append(time.monotonic())
+"""
+
+
+@pytest.mark.slow
+def test_all_exit_hooks_of_ours_together_keep_to_the_time_of_one():
+    """The handler's own hook, registered later, must not wait a second time for the same Loki."""
+    assert run(EXIT_HOOKS) < 2 * 3  # as above

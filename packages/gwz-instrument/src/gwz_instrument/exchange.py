@@ -46,6 +46,8 @@ class Exchange:
     received_bytes = 0
     longest_gap_s = 0.0
     error: BaseException | None = None
+    lost: OSError | None = None
+    """What the server raised when the client had left: no exception of the application's."""
     _start_ns = 0
     _first_chunk_s = 0.0
     _last_chunk_s = 0.0
@@ -141,7 +143,8 @@ class Exchange:
             self.status = _CLIENT_CLOSED if self.disconnected else status if isinstance(status, int) else NO_RESPONSE
             return False
         elif kind == "http.response.zerocopysend":
-            size, more = message.get("count") or 0, message.get("more_body", False)
+            count = message.get("count")  # without one it is the rest of the file, whose size only the server knows
+            size, more = count if isinstance(count, int) and count > 0 else 0, message.get("more_body", False)
         elif kind == "http.response.pathsend":
             size, more = Path(message["path"]).stat().st_size, False
         else:

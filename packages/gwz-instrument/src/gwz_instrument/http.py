@@ -6,6 +6,7 @@ import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -33,6 +34,9 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 REQUEST_LOGGER: Final = "gwz_instrument.request"
 _HISTOGRAMS: Final = (http.DURATION, http.REQUEST_SIZE, http.RESPONSE_SIZE)
 _STARTED: Final = "lifespan.startup.complete"
+_STOPPED: Final = frozenset({"lifespan.shutdown.complete", "lifespan.shutdown.failed"})
+_COUNTED_BY: Final = "gwz_instrument.counted_by"
+"""Where a scope says who counts its request: an application mounted in another comes second."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,6 +53,8 @@ class Parts:
     exclude_paths: Iterable[str] = ()
     upkeep: Callable[[], None] = field(default=lambda: None)
     """Called on the event loop when the application has started, at its first request, and in a thread at each scrape."""
+    flush: Callable[[], object] = field(default=lambda: None)
+    """Called in a thread when the application has shut down: many a server ends by a signal, and no exit hook runs."""
 
 
 class TelemetryMiddleware:
@@ -77,6 +83,8 @@ class TelemetryMiddleware:
         """Handle one ASGI call."""
         kind = scope.get("type")
         if kind == "http":
+            if scope.get(_COUNTED_BY) is self._parts.collectors:
+                return self.app(scope, receive, send)
             try:
                 path = relative_path(scope) if scope.get("root_path") else scope["path"]
                 recorded = path not in self._unrecorded
@@ -87,7 +95,7 @@ class TelemetryMiddleware:
             if path == PATH:
                 return self._answer_metrics(scope, send)
         elif kind == "lifespan":
-            send = self._after_startup(send)
+            send = self._over_lifespan(send)
         return self.app(scope, receive, send)
 
     async def _record(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: C901  # closures: a call less each
@@ -116,8 +124,8 @@ class TelemetryMiddleware:
                 self._complain("send", "metrics")
             try:
                 await send(message)
-            except OSError:  # how a server may report a client that has left
-                exchange.disconnected = True
+            except OSError as error:  # how a server may report a client that has left
+                exchange.disconnected, exchange.lost = True, error
                 raise
             # An unhandled exception comes after the 500 that answers it, and belongs into the span and the line.
             if ended and not exchange.told and exchange.status != NO_RESPONSE:
@@ -129,24 +137,27 @@ class TelemetryMiddleware:
             await self.app(scope, see_receive, see_send)
         except BaseException as error:
             exchange.error = error
-            self._count_exception(error)
+            self._count_exception(exchange, error)
             raise
         finally:
             if not exchange.measured:
                 self._measure_late(exchange)
             if not exchange.told:
                 self._tell(exchange)
-            exchange.error = None  # its traceback holds this frame
+            exchange.error = exchange.lost = None  # their tracebacks hold this frame
             _leave(token, span_token)
 
     def _begin(self, scope: Scope) -> Exchange:
         if not self._kept_up:
             self._keep_up()
+        if scope["headers"].__class__ is not list:  # any iterable will do, and some can be read only once
+            scope["headers"] = list(scope["headers"])
         method = scope["method"]
         exchange = Exchange(scope, method if method in _METHODS else self._parts.labels.method(method))
         if self._parts.spans is not None:
             self._begin_span(exchange)
         exchange.told = self._silent
+        scope[_COUNTED_BY] = self._parts.collectors
         self._live.add(exchange)
         return exchange
 
@@ -201,8 +212,8 @@ class TelemetryMiddleware:
         # What is raised after the last byte, by a background task, is counted, but it is not this response's.
         error = None if exchange.error is None or end.outcome == "success" else _single(exchange.error)
         try:
-            if self._spans is not None and exchange.span is not None:
-                self._spans.finish(exchange, end, error)
+            if self._parts.spans is not None:
+                self._parts.spans.finish(exchange, end, error)
         except Exception:  # noqa: BLE001  # no fault of ours may cost a request
             self._complain("span", "traces")
         try:
@@ -213,15 +224,17 @@ class TelemetryMiddleware:
 
     def _complain(self, step: str, signal: str) -> None:
         """Count a fault of ours, and log it with its traceback the first time that this step has one."""
-        self._parts.collectors.tell(signal, health.FAULT)
+        with suppress(Exception):  # the fault may be that nothing can be counted
+            self._parts.collectors.tell(signal, health.FAULT)
         if step not in self._complained:
             self._complained.add(step)
             _LOG.exception("gwz-instrument failed at its own work (%s); requests are not affected", step)
 
-    def _count_exception(self, raised: BaseException) -> None:
+    def _count_exception(self, exchange: Exchange, raised: BaseException) -> None:
         try:
             error = _single(raised)
-            if isinstance(error, Exception) and type(error).__name__ != "ClientDisconnect":
+            left = error is exchange.lost or type(error).__name__ == "ClientDisconnect"
+            if isinstance(error, Exception) and not left:
                 name = self._parts.labels.exception(error)
                 self._parts.collectors.count(http.EXCEPTIONS, self._parts.app_name, name)
         except Exception:  # noqa: BLE001  # no fault of ours may cost a request
@@ -229,21 +242,35 @@ class TelemetryMiddleware:
 
     def _in_progress(self) -> Mapping[tuple[str, ...], float]:
         """Requests under way by method and route; a route stays at zero once it has been seen."""
-        path = self._parts.labels.path_under_way
-        now = [(each.method, path(self._template(each.scope))) for each in list(self._live)]
+        now = [(each.method, self._path_under_way(each)) for each in list(self._live)]
         numbers = dict.fromkeys(list(self._routes), 0) | Counter(now)
         return {(self._parts.app_name, *key): number for key, number in numbers.items()}
 
-    def _after_startup(self, send: Send) -> Send:
-        """Look after our things once the application has started, which may have cleared them away."""
+    def _path_under_way(self, exchange: Exchange) -> str:
+        try:
+            return self._parts.labels.path_under_way(self._template(exchange.scope))
+        except Exception:  # noqa: BLE001  # one request with a spoilt scope must not cost the scrapes of all others
+            return http.UNMATCHED
+
+    def _over_lifespan(self, send: Send) -> Send:
+        """Look after our things once the application has started, and send what is left when it has stopped."""
 
         async def see_send(message: Message) -> None:
-            if message.get("type") == _STARTED:
+            kind = message.get("type") if isinstance(message, dict) else None
+            if kind == _STARTED:
                 self._keep_up()
                 self._collect_templates()
+            elif kind in _STOPPED:
+                await self._flush()
             await send(message)
 
         return see_send
+
+    async def _flush(self) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(_threads(), self._parts.flush)
+        except Exception:  # noqa: BLE001  # no fault of ours may keep the application from stopping
+            self._complain("flush", "traces")
 
     def _keep_up(self) -> None:
         self._kept_up = True
@@ -261,21 +288,24 @@ class TelemetryMiddleware:
 
     async def _answer_metrics(self, scope: Scope, send: Send) -> None:
         """Answer with 200 and no redirect; the rendering stays off the event loop."""
-        headers = dict(scope.get("headers", ()))
-        answer = self._parts.exposition.refusal(scope["method"], headers)
+        try:
+            headers = dict(scope.get("headers", ()))
+            answer = self._parts.exposition.refusal(scope["method"], headers)
+        except Exception:  # noqa: BLE001  # a server's nonsense
+            answer = plain(400, "The request's method or headers are none")
         if answer is None:
-            answer = await asyncio.get_running_loop().run_in_executor(_scrapes(), self._scrape, headers)
+            answer = await asyncio.get_running_loop().run_in_executor(_threads(), self._scrape, headers)
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
+        await send({"type": "http.response.body", "body": b"" if scope.get("method") == "HEAD" else answer.body})
 
     def _scrape(self, headers: dict[bytes, bytes]) -> Answer:
         self._keep_up()
         try:
             answer = self._parts.exposition.render(headers)
+            self._parts.collectors.tell("metrics", health.DELIVERED)
         except Exception:  # noqa: BLE001  # a collector of the application's, or the folder of the workers
             self._complain("scrape", "metrics")
             return plain(500, "A collector failed: the application's log has the traceback, once")
-        self._parts.collectors.tell("metrics", health.DELIVERED)
         return answer
 
 
@@ -343,9 +373,9 @@ def _single(error: BaseException) -> BaseException:
     return error
 
 
-def _scrapes() -> ThreadPoolExecutor:
+def _threads() -> ThreadPoolExecutor:
     """Threads of our own: the default pool is where an application waits for its providers."""
-    global _pool  # noqa: PLW0603  # made when the first scrape needs it
+    global _pool  # noqa: PLW0603  # made when it is first needed
     if _pool is None:
         _pool = ThreadPoolExecutor(2, "gwz-scrape")
     return _pool

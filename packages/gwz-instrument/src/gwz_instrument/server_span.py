@@ -31,18 +31,22 @@ class ServerSpans:
         exchange.sampled_trace_id = sampled_trace_id(span)
 
     def finish(self, exchange: Exchange, end: Ending, error: BaseException | None) -> None:
-        """End the span at the moment of the last byte, or write one for an unsampled request that failed or was slow."""
-        span = exchange.span
-        assert span is not None  # noqa: S101  # who has no span does not call
+        """End the span at the moment of the last byte, or write one for an unsampled request that failed or was slow.
+
+        A span that somebody else made is theirs to end; where theirs is unsampled, ours is kept all the same.
+        """
+        span = exchange.span or exchange.foreign
+        if span is None:
+            return
         ended_ns = exchange.start_ns + int(exchange.seconds * 1e9)
         failed = end.status >= 500 or end.outcome in _FAILED
-        if span.is_recording():
+        if span is exchange.span and span.is_recording():
             try:
                 _describe(span, exchange, end, error, failed=failed)
             finally:
                 span.end(ended_ns)
-        elif failed or exchange.seconds >= self.slow_s:
-            self._keep(exchange, span.get_span_context(), end, error, failed=failed, ended_ns=ended_ns)
+        elif (failed or exchange.seconds >= self.slow_s) and _is_unsampled(context := span.get_span_context()):
+            self._keep(exchange, context, end, error, failed=failed, ended_ns=ended_ns)
 
     def _keep(
         self,
@@ -72,7 +76,11 @@ def _describe(span: Span, exchange: Exchange, end: Ending, error: BaseException 
     if failed:
         span.set_status(Status(StatusCode.ERROR))
         if error is not None:
-            span.record_exception(error)
+            span.add_event("exception", traces.exception_facts(error))
+
+
+def _is_unsampled(context: SpanContext) -> bool:
+    return context.is_valid and not context.trace_flags.sampled
 
 
 def _name(exchange: Exchange) -> str:

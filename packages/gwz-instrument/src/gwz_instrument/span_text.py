@@ -1,16 +1,18 @@
 """What a span says, made fit to leave: secrets hidden, and nothing that its encoding cannot carry."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Link, Status
 
-from .redact import redact
+from .redact import HIDDEN, is_secret, redact
 
 _T = TypeVar("_T")
 _INT64: Final = range(-(2**63), 2**63)  # protobuf has no larger numbers
-_UNFIT: Final = "\ud800"  # stands for what is no text and cannot be carried either
+_UNFIT: Final = "\ud800"  # stands for what cannot leave as it is
+_is_secret: Final = lru_cache(1024)(is_secret)  # an application's names are few, and each comes with every span
 
 
 def cleaned(span: ReadableSpan) -> ReadableSpan:
@@ -54,7 +56,7 @@ def _texts(span: ReadableSpan) -> Iterator[str]:
 
 def _texts_of(attributes: Mapping[str, Any]) -> Iterator[str]:
     for key, value in attributes.items():
-        if not key.isascii():
+        if not key.isascii() or _is_secret(key):
             yield _UNFIT
         if type(value) is str:  # nearly every one, and the quickest question
             yield value
@@ -103,7 +105,7 @@ def _value(value: Any) -> Any:
 
 
 def _attributes(found: Mapping[str, Any]) -> Mapping[str, Any]:
-    clean = {encodable(key): _value(value) for key, value in found.items()}
+    clean = {encodable(key): HIDDEN if _is_secret(key) else _value(value) for key, value in found.items()}
     return found if all(clean.get(key) is value for key, value in found.items()) else clean
 
 

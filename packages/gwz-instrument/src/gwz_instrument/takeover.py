@@ -56,6 +56,14 @@ def check_app(app: object) -> None:
         )
 
 
+def check_registry(registry: object) -> None:
+    """TypeError if `registry` is neither None nor a registry of prometheus_client."""
+    if registry is not None and not isinstance(registry, CollectorRegistry):
+        raise TypeError(
+            f"instrument() was given registry={registry!r}: give it a prometheus_client.CollectorRegistry, or nothing"
+        )
+
+
 def make_room(
     app: Any,
     registry: CollectorRegistry,

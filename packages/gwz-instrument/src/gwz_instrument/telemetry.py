@@ -2,9 +2,11 @@
 
 import atexit
 import logging
+import threading
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
@@ -19,7 +21,9 @@ if TYPE_CHECKING:  # all of this loads when it is needed: importing the package 
     from .metrics import Collectors
     from .traces import Traces
 
-_EXIT_S: Final = 1.5
+_EXIT_S: Final = 1.4
+"""What the end of a process may take, the stop of its application included, with everything down."""
+_STOP_S: Final = 1.0
 _SPANS_S: Final = 0.4
 """What the spans get even when the lines took all the time."""
 _LOGGERS: Final = ("", "uvicorn")
@@ -80,21 +84,42 @@ def instrument(
     from . import takeover  # noqa: PLC0415
 
     takeover.check_app(app)
-    if (existing := _instrumented.get(app)) is not None:
-        return existing
-    with ExitStack() as undo:
-        telemetry = _set_up(app, _checked(app, settings, overrides), registry, undo)
-        undo.pop_all()
-    _instrumented[app] = telemetry
+    takeover.check_registry(registry)
+    with _lock:
+        if (existing := _instrumented.get(app)) is not None:
+            return existing
+        with ExitStack() as undo:
+            telemetry = _set_up(app, _checked(app, settings, overrides), registry, undo)
+            undo.pop_all()
+        _instrumented[app] = telemetry
+        # Exit hooks run in reverse: ours has to come before those of what was just loaded, which would wait for longer.
+        atexit.unregister(_shut_all_down)
+        atexit.register(_shut_all_down)
     return telemetry
 
 
-@atexit.register
 def _shut_all_down() -> None:
     """Stop every application's telemetry, all within the time of one."""
-    until = time.monotonic() + _EXIT_S
+    until = time.monotonic() + _EXIT_S - _stopping.spent_s
     for number, telemetry in enumerate(_instrumented.values()):
         telemetry._shut_down(until, patient=number == 0)  # noqa: SLF001  # of this module
+
+
+def _flush_at_stop(traces: "Traces | None", handler: "LokiHandler | None") -> None:
+    """Send what is left when an application has stopped: after SIGTERM, uvicorn ends without any exit hook."""
+    began = time.monotonic()
+    if handler is not None:
+        handler.drain(patience_s=_STOP_S - (_SPANS_S if traces else 0.0))
+    if traces is not None:
+        traces.force_flush(max(_SPANS_S, began + _STOP_S - time.monotonic()))
+    _stopping.spent_s = min(time.monotonic() - began, _STOP_S)
+
+
+@dataclass(slots=True)
+class _Stopping:
+    """What the last stop of an application took of the time that the end of the process may take."""
+
+    spent_s: float = 0.0
 
 
 def _checked(app: Any, settings: Settings | None, overrides: dict[str, Any]) -> Settings:
@@ -179,6 +204,7 @@ def _parts(  # noqa: PLR0917  # each is made where it can be undone, and goes to
         lines=handler,
         exclude_paths=settings.exclude_paths,
         upkeep=Upkeep(guard, collectors),
+        flush=partial(_flush_at_stop, spans_out, handler),
     )
 
 
@@ -229,4 +255,6 @@ def _forget(registry: "CollectorRegistry", collectors: "Collectors") -> None:
             registry.unregister(collectors)
 
 
+_lock = threading.RLock()
+_stopping = _Stopping()
 _instrumented: "WeakKeyDictionary[Any, Telemetry]" = WeakKeyDictionary()

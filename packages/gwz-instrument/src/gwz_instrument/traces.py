@@ -85,7 +85,7 @@ class Traces:
                 parent=parent,
                 resource=getattr(self.provider, "resource", None),
                 attributes={key: value for key, value in clean.items() if value is not None},
-                events=[] if exception is None else [Event("exception", _facts(exception), end_ns)],
+                events=[] if exception is None else [Event("exception", exception_facts(exception), end_ns)],
                 kind=SpanKind.SERVER,
                 status=Status(StatusCode.ERROR if failed else StatusCode.UNSET),
                 start_time=start_ns,
@@ -162,6 +162,20 @@ def attribute(value: object) -> AttributeValue | None:
     return str(value)[:MAX_VALUE]
 
 
+def exception_facts(error: BaseException) -> dict[str, AttributeValue]:
+    """What `Span.record_exception` writes, for an exception whose text cannot be had too."""
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001  # the application's __str__
+        message = f"<{type(error).__name__}>"
+    return {
+        "exception.type": f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
+        "exception.message": message,
+        "exception.stacktrace": "".join(traceback.format_exception(error)),
+        "exception.escaped": "False",
+    }
+
+
 def _sequence(value: Sequence[object]) -> AttributeValue:
     """One type throughout, as OTLP's arrays in Python want it: texts unless the values are all of one kind already."""
     for kind in (bool, int, float):
@@ -178,16 +192,6 @@ def _sampled(context: SpanContext) -> SpanContext:
         trace_flags=TraceFlags(context.trace_flags | TraceFlags.SAMPLED),
         trace_state=context.trace_state,
     )
-
-
-def _facts(error: BaseException) -> dict[str, AttributeValue]:
-    """What `Span.record_exception` writes."""
-    return {
-        "exception.type": f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
-        "exception.message": str(error),
-        "exception.stacktrace": "".join(traceback.format_exception(error)),
-        "exception.escaped": "False",
-    }
 
 
 def _new_provider(settings: Settings) -> TracerProvider:
