@@ -119,6 +119,24 @@ def test_the_readmes_commands_are_sessions():
     assert {"e2e", "tests", "stack"} <= named <= sessions
 
 
+def anchors(text):
+    """The anchors of a page's headings, as they are made on the web."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    "page", [file for file in tracked() if file.suffix == ".md"], ids=lambda file: str(file.relative_to(ROOT))
+)
+def test_every_link_between_pages_leads_somewhere(page):
+    for target in re.findall(r"\]\((?!\w+:)([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        assert found.exists(), target
+        if anchor:
+            assert anchor in anchors(found.read_text(encoding="utf-8")), target
+
+
 def test_every_session_says_what_it_is_for():
     tree = ast.parse((ROOT / "noxfile.py").read_text())
     sessions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.decorator_list]

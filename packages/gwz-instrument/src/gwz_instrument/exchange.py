@@ -133,35 +133,43 @@ class Exchange:
 
     def see_sent(self, message: Message) -> bool:
         """Note what the application sends; whether it is the end of the response. Nonsense is the server's to refuse."""
-        kind = message.get("type")
-        if kind == "http.response.body":
+        if message.get("type") == "http.response.body":
             body = message.get("body")
             size = len(body) if body else 0
             more = message.get("more_body", False)
-        elif kind == "http.response.start":
-            status = message.get("status")
-            self.status = _CLIENT_CLOSED if self.disconnected else status if isinstance(status, int) else NO_RESPONSE
+        elif (other := self._see_other(message)) is None:
             return False
-        elif kind == "http.response.zerocopysend":
-            count = message.get("count")  # without one it is the rest of the file, whose size only the server knows
-            size, more = count if isinstance(count, int) and count > 0 else 0, message.get("more_body", False)
-        elif kind == "http.response.pathsend":
-            size, more = Path(message["path"]).stat().st_size, False
         else:
-            return False
+            size, more = other
         now = time.perf_counter()
-        self.sent_bytes += size
-        if size and (more or self.chunks):  # a body in one part is no stream
-            if not self.chunks:
-                self._first_chunk_s = now
-            elif now - self._last_chunk_s > self.longest_gap_s:  # max() costs as much as the rest of this block
-                self.longest_gap_s = now - self._last_chunk_s
-            self.chunks += 1
-            self._last_chunk_s = now
+        if size:
+            self.sent_bytes += size
+            if self.chunks:
+                gap = now - self._last_chunk_s
+                if gap > self.longest_gap_s:  # max() costs as much as the rest of this block
+                    self.longest_gap_s = gap
+                self.chunks += 1
+                self._last_chunk_s = now
+            elif more:  # a body in one part is no stream
+                self.chunks = 1
+                self._first_chunk_s = self._last_chunk_s = now
         if more or self.ended_s:
             return False
         self.ended_s = now
         return True
+
+    def _see_other(self, message: Message) -> tuple[int, bool] | None:
+        """The size of a part that the server fetches itself, and whether more is to come; None for what is no part."""
+        kind = message.get("type")
+        if kind == "http.response.start":
+            status = message.get("status")
+            self.status = _CLIENT_CLOSED if self.disconnected else status if isinstance(status, int) else NO_RESPONSE
+        elif kind == "http.response.zerocopysend":
+            count = message.get("count")  # without one it is the rest of the file, whose size only the server knows
+            return count if isinstance(count, int) and count > 0 else 0, message.get("more_body", False)
+        elif kind == "http.response.pathsend":
+            return Path(message["path"]).stat().st_size, False
+        return None
 
     def end(self) -> None:
         """Stop the clock, once."""

@@ -105,6 +105,7 @@ class TelemetryMiddleware:
             self._complain("begin", "metrics")
             await self.app(scope, receive, send)
             return
+        strict = _raises_when_left(scope)
 
         async def see_receive() -> Message:
             message = await receive()
@@ -114,7 +115,7 @@ class TelemetryMiddleware:
                 self._complain("receive", "metrics")
             return message
 
-        async def see_send(message: Message) -> None:
+        def see_send(message: Message) -> Awaitable[None]:
             ended = False
             try:
                 ended = exchange.see_sent(message)
@@ -122,9 +123,12 @@ class TelemetryMiddleware:
                     self._measure(exchange)
             except Exception:  # noqa: BLE001  # as above
                 self._complain("send", "metrics")
+            return see_passed(message, ended) if ended or strict else send(message)
+
+        async def see_passed(message: Message, ended: bool) -> None:
             try:
                 await send(message)
-            except OSError as error:  # how a server may report a client that has left
+            except OSError as error:
                 exchange.disconnected, exchange.lost = True, error
                 raise
             # An unhandled exception comes after the 500 that answers it, and belongs into the span and the line.
@@ -364,6 +368,14 @@ def _leave(token: Any, span_token: Any) -> None:
         return
     if span_token is not None:
         otel_context.detach(span_token)
+
+
+def _raises_when_left(scope: Scope) -> bool:
+    """Whether the server raises OSError for a client that has left, as it is to do from 2.4 of the specification on."""
+    try:
+        return bool(scope["asgi"]["spec_version"] >= "2.4")
+    except (KeyError, TypeError):  # optional, or a server's nonsense
+        return False
 
 
 def _single(error: BaseException) -> BaseException:
