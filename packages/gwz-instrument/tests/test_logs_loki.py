@@ -195,6 +195,15 @@ def test_of_a_batch_with_bad_times_the_good_lines_are_kept_and_the_bad_counted(s
     assert "refused 4 lines (400)" in capsys.readouterr().err
 
 
+def test_times_that_no_clock_has_cost_no_other_line(server, app, handler, counts):
+    """Milliseconds for seconds have the time now; a time that Loki can read is its to refuse."""
+    for number, created in enumerate([time.time(), time.time() * 1000, -9.2e9, 9.2e9, float("nan"), 0.0]):
+        handler.write(level=logging.INFO, logger="x", message=str(number), created=created)
+    assert not handler.force_flush(10)
+    assert messages(server, app) == ["0", "1", "4"]
+    assert counts == {"delivered": 3, "rejected": 3}
+
+
 def test_lines_far_behind_the_newest_are_counted_beside_those_that_are_too_old(server, app, handler, counts):
     write(handler, "newest")
     assert handler.force_flush(10)

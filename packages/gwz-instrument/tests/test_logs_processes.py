@@ -119,10 +119,10 @@ def test_an_exit_takes_no_more_than_two_seconds_whatever_loki_does(bad_loki):
 
         def drain():
             start = time.monotonic()
-            processes.drain_all()
+            processes.end_all()
             print(time.monotonic() - start, counts)
 
-        atexit.unregister(processes.drain_all)
+        atexit.unregister(processes.end_all)
         atexit.register(drain)
         for n in range(2000): logger.info("%d", n)
         time.sleep(0.4)
@@ -133,6 +133,43 @@ def test_an_exit_takes_no_more_than_two_seconds_whatever_loki_does(bad_loki):
     assert float(seconds) < 2
     assert counts == "{'shutdown': 2000}\n"
     assert "2000 log lines were given up" in result.stderr
+
+
+def test_what_is_logged_by_exit_hooks_older_than_the_handler_is_counted(loki):
+    """Exit hooks run in reverse: those that the application has registered first come after ours."""
+    result = subprocess.run(
+        [
+            sys.executable, "-c",
+            "import atexit\n"
+            "atexit.register(lambda: print(counts))\n"
+            "atexit.register(lambda: [logger.info('late %d', n) for n in range(3)])\n"
+            + PREAMBLE
+            + "atexit.register(logger.info, 'in time')\n"
+            "logger.info('first')\n",
+            loki.url + PUSH_PATH,
+        ],
+        capture_output=True, text=True, timeout=30, check=True,
+    )  # fmt: skip
+    assert messages(loki) == ["first", "in time"]
+    assert result.stdout == "{'delivered': 2, 'shutdown': 3}\n"
+    assert result.stderr.count("\n") == 1
+    assert "a log line came after the last delivery" in result.stderr
+
+
+def test_a_parent_that_has_used_multiprocessing_delivers_what_its_exit_hooks_log(loki):
+    """multiprocessing's own exit hook runs first, and is no end."""
+    result = run(
+        """
+        import atexit, multiprocessing.util
+        atexit.register(logger.info, "by a hook")
+        atexit.unregister(multiprocessing.util._exit_function)
+        atexit.register(multiprocessing.util._exit_function)
+        logger.info("first")
+        """,
+        loki.url,
+    )
+    assert messages(loki) == ["first", "by a hook"]
+    assert result.stderr == ""
 
 
 def test_a_forked_child_sends_its_own_lines_and_not_the_parents(loki):
@@ -259,5 +296,6 @@ def test_a_signal_handler_may_log_while_its_thread_does(loki):
         """,
         loki.url,
     )
-    assert (result.stdout, result.stderr) == ("True\n", "")
+    assert result.stdout == "True\n"
+    assert all("is slower than the lines come" in line for line in result.stderr.splitlines())
     assert "signal" in messages(loki)

@@ -242,3 +242,26 @@ started.append(time.monotonic())
 def test_all_exit_hooks_of_ours_together_keep_to_the_time_of_one():
     """The handler's own hook, registered later, must not wait a second time for the same Loki."""
     assert run(EXIT_HOOKS) < 2 * 3  # as above
+
+
+LATE = """
+import atexit, json, logging
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+registry = CollectorRegistry()
+def count(outcome):
+    return registry.get_sample_value("gwz_telemetry_items_total", {"signal": "logs", "outcome": outcome})
+
+atexit.register(lambda: print(json.dumps([count("delivered"), count("dropped")])))
+atexit.register(lambda: logging.getLogger("application").warning("late"))
+from gwz_instrument import instrument
+instrument(FastAPI(), registry=registry, loki_url=LOKI)
+atexit.register(lambda: logging.getLogger("application").warning("from a hook that is younger"))
+logging.getLogger("application").warning("in time")
+"""
+
+
+def test_what_an_exit_hook_older_than_ours_logs_is_counted_as_lost(loki):
+    assert run(f"LOKI = {loki.url!r}" + LATE) == [2, 1]
+    assert [json.loads(line)["message"] for _, _, line, _ in loki.lines] == ["in time", "from a hook that is younger"]

@@ -544,6 +544,7 @@ def test_a_span_with_nothing_to_hide_is_passed_as_it_is():
         {"name": TOKEN},
         {"attributes": {"a": TOKEN}},
         {"attributes": {"a": ("x", TOKEN)}},
+        {"attributes": {TOKEN: "a"}},
         {"events": [Event("e"), Event("exception", {"exception.message": TOKEN}, 7)]},
         {"events": [Event(TOKEN)]},
         {"links": [Link(CONTEXT, {"a": TOKEN})]},

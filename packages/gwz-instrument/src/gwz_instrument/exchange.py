@@ -146,7 +146,7 @@ class Exchange:
             self.sent_bytes += size
             if self.chunks:
                 gap = now - self._last_chunk_s
-                if gap > self.longest_gap_s:  # max() costs as much as the rest of this block
+                if gap > self.longest_gap_s:  # noqa: PLR1730  # max() costs as much as the rest of this block
                     self.longest_gap_s = gap
                 self.chunks += 1
                 self._last_chunk_s = now

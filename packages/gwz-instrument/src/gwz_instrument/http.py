@@ -123,16 +123,16 @@ class TelemetryMiddleware:
                     self._measure(exchange)
             except Exception:  # noqa: BLE001  # as above
                 self._complain("send", "metrics")
-            return see_passed(message, ended) if ended or strict else send(message)
+            return see_passed(message, last=ended) if ended or strict else send(message)
 
-        async def see_passed(message: Message, ended: bool) -> None:
+        async def see_passed(message: Message, *, last: bool) -> None:
             try:
                 await send(message)
             except OSError as error:
                 exchange.disconnected, exchange.lost = True, error
                 raise
             # An unhandled exception comes after the 500 that answers it, and belongs into the span and the line.
-            if ended and not exchange.told and exchange.status != NO_RESPONSE:
+            if last and not exchange.told and exchange.status != NO_RESPONSE:
                 self._tell(exchange)
 
         token = None if self._silent else current.set(exchange)

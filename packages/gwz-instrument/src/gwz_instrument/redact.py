@@ -1,20 +1,27 @@
 """Hides secrets and e-mail addresses in text that leaves the process: log lines, span attributes."""
 
+import functools
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 HIDDEN: Final = "[redacted]"
 
 _STARTS = (
-    "@ %40 bearer basic sk- sk_live_ sk_test_ pk_live_ pk_test_ gw_ aiza xai- gsk_ hf_ pplx- akia asia "
+    "@ %40 bearer basic sk- k_live_ k_test_ hsec_ gw_ aiza xai- gsk_ hf_ pplx- akia asia "
     "gho_ ghp_ ghr_ ghs_ ghu_ github_pat_ glpat- xox eyj"
 )
-_NAME_ENDS = "key password passwd passphrase pwd secret token authorization"
+_NAME_ENDS = "key password passwd passphrase pwd secret token authorization kies?"
 _SUSPICIOUS = re.compile(
-    "|".join((*_STARTS.split(), *(rf"""{name}(?:\\*["'])?\s{{0,4}}[:=]""" for name in _NAME_ENDS.split())))
+    "|".join(
+        (
+            *_STARTS.split(),
+            *(rf"""{name}(?:\\*["']\s{{0,4}},|(?:\\*["'])?\s{{0,4}}[:=])""" for name in _NAME_ENDS.split()),
+        )
+    )
 )
-"""Finds in lower-case text whatever the patterns below would. Branches that all begin with a literal make it a fast scan."""
+"""Finds in lower-case text whatever the patterns below would. Branches that all begin with a literal make it a fast scan,
+and the fewer letters they begin with the better: `whsec_` and `cookie` are found by their ends."""
 
 # A word may begin behind an escape: in JSON text `\nsk-…` is a line break and a key, and its `n` must stay.
 _START = r"(?:(?<![A-Za-z0-9])|(?<=\\[bfnrt])|(?<=\\u[0-9a-fA-F]{4}))"
@@ -22,20 +29,26 @@ _TAIL = r"(?=[a-z]{24}|[a-z]*[A-Z0-9])[A-Za-z0-9]{8,}"  # not the plain words of
 
 _URL_PASSWORD = re.compile(r"""(://[^\s/?#@:"'\\]{0,256}:)(?!\[redacted\]@)(?:[^\s/"'\\]|\\["\\/])+@""")
 
+_BLANKS = r"(?:[ \t]+|(?:%20)+)"
+_ENCODED = r"%[0-9A-Fa-f]{2}"
+_WORD_STARTS = rf"(?:\b|(?<={_ENCODED}))"
 _BEARER = re.compile(
-    r"(\bbearer[ \t]+)(?!(?:auth\w*|credentials?|errors?|format|from|has|header|in|is|must|or|realm|schemes?|tokens?|was|with)\b(?![-.+/~=]))"
-    r"[A-Za-z0-9._~+/=-]+",
+    rf"({_WORD_STARTS}bearer{_BLANKS})(?!(?:auth\w*|credentials?|errors?|format|from|has|header|in|is|must|or|realm|schemes?|tokens?|was|with)\b(?![-.+/~=]))"
+    rf"(?:[A-Za-z0-9._~+/=-]|{_ENCODED})+",
     re.IGNORECASE | re.ASCII,
 )
-_BASIC = re.compile(r"(\bBasic[ \t]+)(?=[A-Za-z0-9+/][a-z]*[A-Z0-9+/=])[A-Za-z0-9+/]{6,}={0,2}")
+_BASIC = re.compile(
+    rf"({_WORD_STARTS}Basic{_BLANKS})(?=[A-Za-z0-9+/][a-z]*[A-Z0-9+/=%])(?:[A-Za-z0-9+/]|{_ENCODED}){{6,}}={{0,2}}"
+)
 
 _KEY = re.compile(
     _START
     + "(?:"
     + "|".join(
         (
-            r"sk-[A-Za-z0-9_-]{6,}",  # OpenAI, OpenRouter, Anthropic
-            r"[sp]k_(?:live|test)_[A-Za-z0-9]{6,}",
+            r"c?sk-[A-Za-z0-9_-]{6,}",  # OpenAI, OpenRouter, Anthropic, Cerebras
+            r"[prs]k_(?:live|test)_[A-Za-z0-9]{6,}",  # Stripe
+            r"whsec_[A-Za-z0-9+/]{6,}={0,2}",
             r"gw_(?:live|test|staging|dev|development|temp)_[A-Za-z0-9_-]+",
             r"AIza[A-Za-z0-9_-]{16,}",
             r"(?:xai-|gsk_|hf_|pplx-)" + _TAIL,
@@ -49,13 +62,21 @@ _KEY = re.compile(
     )
     + ")"
 )
-_NAMES = r"api[_-]?key|access[_-]?key|private[_-]?key|secret[_-]?key|passw(?:or)?d|passphrase|(?<![A-Za-z])pwd|secret|token|authorization"
+_NAMES = r"(?:api|access|private|secret)[_.-]?key|passw(?:or)?d|passphrase|(?<![A-Za-z])pwd|secret|token|authorization"
+_COOKIE = r"(?:set[_-])?cookie"  # not in prose
 _PAIR = re.compile(
-    rf"""(?P<name>{_NAMES})(?P<key_quote>\\*["'])?\s{{0,4}}(?P<sign>[:=])\s{{0,4}}(?P<quote>\\*["'])?"""
+    rf"""(?P<name>{_NAMES}|(?<=["']){_COOKIE}(?=\\*["']))(?P<key_quote>\\*["'])?\s{{0,4}}(?P<sign>[:=])\s{{0,4}}(?:(?:\[\s{{0,4}})?(?P<quote>\\*["']))?"""
     r"(?:(?:bearer|basic|digest|token|apikey)[ \t]+)?",
     re.IGNORECASE | re.ASCII,
 )
-_SECRET_NAME = re.compile(rf"(?:{_NAMES})$", re.IGNORECASE | re.ASCII)
+_HEADER = re.compile(
+    rf"""[\[(,]\s{{0,20}}[\[(]\s{{0,20}}b?(?P<name_quote>\\*["'])(?:[\w.-]{{0,100}}?(?:{_NAMES})|{_COOKIE})(?P=name_quote)"""
+    r"""\s{0,20},\s{0,20}b?(?P<quote>\\*["'])""",
+    re.IGNORECASE | re.ASCII,
+)
+"""Begins a pair of texts within a list, as of headers: `[('x-api-key', '…')]`, `[["authorization", "…"]]`."""
+_SECRET_NAME = re.compile(rf"(?:{_NAMES}|(?:^|\.){_COOKIE}s?)$", re.IGNORECASE | re.ASCII)
+_LONGEST_KNOWN: Final = 100  # names that are remembered
 _QUERY_KEY = re.compile(r"""((?:[?&;]|\\u0026)key=)(?!\[redacted\])[^\s&"'\\<>;,]+""", re.IGNORECASE | re.ASCII)
 _BARE = re.compile(r"""[^\s&"'\\<>;,]+""")
 _NUMBER = re.compile(r"-?\d[\d.eE+-]*")
@@ -82,7 +103,7 @@ def redact(text: str) -> str:
     found = _BASIC.sub(rf"\1{HIDDEN}", found)
     found = _KEY.sub(HIDDEN, found)
     found = _QUERY_KEY.sub(rf"\1{HIDDEN}", found)
-    found = _hide_pairs(found)
+    found = _hide_pairs(_hide_headers(found))
     found = _EMAIL.sub(HIDDEN, found)
     return text if found == text else found
 
@@ -93,8 +114,43 @@ def is_suspicious(text: str) -> bool:
 
 
 def is_secret(name: str) -> bool:
-    """Whether a field of this name is to be hidden, whatever its value."""
+    """Whether what has this name is a secret: `api_key`, `db.password`, `http.request.header.authorization`."""
+    return _is_known_secret(name) if len(name) <= _LONGEST_KNOWN else _SECRET_NAME.search(name) is not None
+
+
+def hidden(name: str, value: Any) -> Any:
+    """`value` as it may leave under `name`: `[redacted]` for all of a secret, else text without the secrets in it.
+
+    The same object comes back when there is nothing to hide. None, booleans, empty text and the number of a `…token`
+    are no secrets. Values that are neither text nor a secret's come back as they are, whatever is in them.
+    """
+    if is_secret(name) and not _is_harmless(name, value):
+        return HIDDEN
+    return redact(value) if isinstance(value, str) else value
+
+
+@functools.lru_cache(1024)
+def _is_known_secret(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
+
+
+def _is_harmless(name: str, value: Any) -> bool:
+    if isinstance(value, str):
+        return not value
+    if value is None or isinstance(value, bool):
+        return True
+    return isinstance(value, (int, float)) and name.lower().endswith("token")
+
+
+def _hide_headers(text: str) -> str:
+    """Hide the second of each pair within a list whose first is a telling name."""
+    pieces: list[str] = []
+    done = 0
+    while pair := _HEADER.search(text, done):
+        pieces.append(text[done : pair.end()])
+        done, instead = _hide_quoted(text, pair.end(), pair["quote"], pair["name_quote"])
+        pieces.append(instead)
+    return "".join((*pieces, text[done:])) if pieces else text
 
 
 def _hide_pairs(text: str) -> str:
@@ -103,20 +159,23 @@ def _hide_pairs(text: str) -> str:
     done = 0
     while pair := _PAIR.search(text, done):
         pieces.append(text[done : pair.end()])
-        done, hidden = _hide_value(text, pair)
-        pieces.append(hidden)
+        done, instead = _hide_value(text, pair)
+        pieces.append(instead)
     return "".join((*pieces, text[done:])) if pieces else text
 
 
 def _hide_value(text: str, pair: re.Match[str]) -> tuple[int, str]:
     """Where the value of a pair ends, and what to write in its stead."""
-    start = pair.end()
     if quote := pair["quote"]:
-        if len(quote) < len(pair["key_quote"] or "") or _STRING_ENDS.match(text, start):
-            return start, ""  # the quote closes the string that the name is in
-        end = _closing(text, start, quote)
-        return end, text[start:end] if text[start:end].lower() in _TELLS_NOTHING else HIDDEN
+        return _hide_quoted(text, pair.end(), quote, pair["key_quote"] or "")
     return _hide_bare_value(text, pair)
+
+
+def _hide_quoted(text: str, start: int, quote: str, name_quote: str) -> tuple[int, str]:
+    if len(quote) < len(name_quote) or _STRING_ENDS.match(text, start):
+        return start, ""  # the quote closes the string that the name is in
+    end = _closing(text, start, quote)
+    return end, text[start:end] if text[start:end].lower() in _TELLS_NOTHING else HIDDEN
 
 
 def _hide_bare_value(text: str, pair: re.Match[str]) -> tuple[int, str]:

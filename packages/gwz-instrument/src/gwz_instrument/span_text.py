@@ -7,12 +7,11 @@ from typing import Any, Final, TypeVar
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Link, Status
 
-from .redact import HIDDEN, is_secret, redact
+from .redact import hidden, is_secret, redact
 
 _T = TypeVar("_T")
 _INT64: Final = range(-(2**63), 2**63)  # protobuf has no larger numbers
 _UNFIT: Final = "\ud800"  # stands for what cannot leave as it is
-_is_secret: Final = lru_cache(1024)(is_secret)  # an application's names are few, and each comes with every span
 
 
 def cleaned(span: ReadableSpan) -> ReadableSpan:
@@ -56,12 +55,17 @@ def _texts(span: ReadableSpan) -> Iterator[str]:
 
 def _texts_of(attributes: Mapping[str, Any]) -> Iterator[str]:
     for key, value in attributes.items():
-        if not key.isascii() or _is_secret(key):
+        if not _is_plain(key):
             yield _UNFIT
         if type(value) is str:  # nearly every one, and the quickest question
             yield value
         else:
             yield from _texts_in(value)
+
+
+@lru_cache(1024)  # an application's names are few, and each comes with every span
+def _is_plain(key: str) -> bool:
+    return key.isascii() and not is_secret(key) and redact(key) is key
 
 
 def _texts_in(value: Any) -> Iterator[str]:
@@ -105,7 +109,7 @@ def _value(value: Any) -> Any:
 
 
 def _attributes(found: Mapping[str, Any]) -> Mapping[str, Any]:
-    clean = {encodable(key): HIDDEN if _is_secret(key) else _value(value) for key, value in found.items()}
+    clean = {_text(key): _value(hidden(key, value)) for key, value in found.items()}
     return found if all(clean.get(key) is value for key, value in found.items()) else clean
 
 

@@ -52,13 +52,14 @@ class Telemetry:
 
         Without a timeout it takes two seconds at most, and longer only while Loki goes on taking lines. Safe to call twice.
         """
+        self._guard.handler = None
+        if self._logs is not None:
+            _detach(self._logs)
         self._shut_down(time.monotonic() + (_EXIT_S if timeout_s is None else timeout_s), patient=timeout_s is None)
 
     def _shut_down(self, until: float, *, patient: bool) -> None:
         """Stop by `until`; `patient`, go on for as long as Loki takes line after line."""
         if self._logs is not None:
-            self._guard.handler = None
-            _detach(self._logs)
             left = max(0.0, until - time.monotonic())
             least = min(_SPANS_S, left / 2) if self._traces else 0.0
             self._logs.drain(None if patient else left - least, patience_s=left - least)

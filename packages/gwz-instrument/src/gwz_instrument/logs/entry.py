@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 import traceback
 from collections.abc import Mapping
 from typing import Any, Final
@@ -28,6 +29,8 @@ _ENTRY_BYTES: Final = 350  # tuple, numbers, place in the queue, the allocator's
 _DICT_BYTES: Final = 250
 _ITEM_BYTES: Final = 100  # of metadata: an id
 _SCALAR_BYTES: Final = 32
+_LATEST_S: Final = 2**63 / 1e9 - 1  # an int64 of nanoseconds is Loki's time
+_EARLIEST_S: Final = -_LATEST_S
 
 
 def of_record(record: logging.LogRecord, message: str, fields: Fields | None, metadata: Metadata | None) -> Entry:
@@ -72,11 +75,17 @@ def make(  # noqa: PLR0917  # in the order of an Entry; keywords cost the caller
     fields: Fields | None,
     metadata: Metadata | None,
 ) -> Entry:
-    """An entry and what it takes in memory."""
+    """An entry and what it takes in memory; what an application has set to no time or no text becomes one."""
+    if type(created) is not float or not _EARLIEST_S < created < _LATEST_S:
+        created = _time_of(created)
+    if type(logger) is not str:
+        logger = text_of(logger)
     size = _ENTRY_BYTES + message.__sizeof__()
     if exception is not None:
+        exception = text_of(exception)
         size += exception.__sizeof__()
     if stack is not None:
+        stack = text_of(stack)
         size += stack.__sizeof__()
     if fields:
         size += _DICT_BYTES
@@ -85,6 +94,13 @@ def make(  # noqa: PLR0917  # in the order of an Entry; keywords cost the caller
     if metadata:
         size += _DICT_BYTES + _ITEM_BYTES * len(metadata)
     return (created, levelno, logger, message, exception, stack, fields, metadata, size)
+
+
+def _time_of(created: Any) -> float:
+    """`created` in seconds, or the time now: milliseconds, NaN and None are no time that Loki could take."""
+    if isinstance(created, (int, float)) and _EARLIEST_S < created < _LATEST_S:
+        return float(created)
+    return time.time()
 
 
 def message_of(record: logging.LogRecord) -> str:

@@ -58,7 +58,8 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
     Guarantees: logging never blocks on the network and never raises; the queue holds at most `max_queue_bytes`, the
     oldest line goes first; every line is counted as delivered or by the reason it was lost; lines keep their order and
     their own time; after a fork the child sends its own lines and none of the parent's. `close`, which a server's
-    dictConfig calls at start, ends nothing; `drain` and the exit of the process deliver what is queued.
+    dictConfig calls at start, ends nothing; `drain` and the exit of the process deliver what is queued, and what is
+    logged after the exit's delivery is counted as lost.
     Raises ValueError for an address that is none and for another `version` than "1".
     """
 
@@ -175,6 +176,8 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
         Without `timeout_s` this takes `patience_s` at most from a Loki that does not answer, and longer only while
         it takes line after line.
         """
+        if self._ended:
+            return
         flushed = self._flush_while_it_helps(patience_s) if timeout_s is None else self.force_flush(timeout_s)
         ended = self._backlog
         self._begin()
@@ -183,6 +186,14 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
         if lost:
             self._tell(health.SHUTDOWN, lost)
             self._outage.given_up(lost)
+
+    def end(self) -> None:
+        """Take no more lines: count each as lost, from those that came since `drain` on. For the exit of the process."""
+        self._ended = True
+        lost = self._backlog.close()
+        if lost:
+            self._tell(health.SHUTDOWN, lost)
+            self._outage.late()
 
     def hold_queue(self) -> None:
         """Keep the queue as it is while the process forks."""
@@ -198,6 +209,7 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
         if self._sender is not None:
             self._sender.abandon()
         self._outage = Outage(self._target.place, self._max_queue_bytes)
+        self._ended = False
         self._begin()
 
     def _begin(self) -> None:
@@ -221,13 +233,20 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
     def _put(self, entry: Entry) -> None:
         dropped = self._backlog.put(entry)
         if dropped:
-            if dropped == CLOSED:  # by `drain`, a moment ago; another has taken its place
-                self._put(entry)
+            if dropped == CLOSED:
+                self._put_after_close(entry)
                 return
             self._outage.lost(dropped)
             self._tell(health.QUEUE_FULL, dropped)
         if self._sender_ident is None:
             self._start()
+
+    def _put_after_close(self, entry: Entry) -> None:
+        if self._ended:
+            self._tell(health.SHUTDOWN, 1)
+            self._outage.late()
+        else:  # closed by `drain`, a moment ago; another has taken its place
+            self._put(entry)
 
     def _start(self) -> None:
         """Start the thread that sends, once."""
@@ -255,7 +274,7 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
         if tags := entries.tags_of(record):
             metadata = {
                 **(metadata or {}),
-                **{self._label(name): text_of(value) for name, value in tags.items()},
+                **{self._label(redact(text_of(name))): text_of(value) for name, value in tags.items()},
             }
         if self.formatter is None and entries.is_structlog(record):
             return entries.of_structlog(record, metadata)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gwz_instrument.redact import HIDDEN, is_secret, is_suspicious, redact
+from gwz_instrument.redact import hidden, is_secret, is_suspicious, redact
 from gwz_instrument.semconv import logs
 from gwz_instrument.semconv.logs import MAX_LINE_BYTES
 
@@ -35,7 +35,10 @@ _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_]")
 
 def level_of(levelno: int) -> str:
     """The value of the `level` label: one of five, whatever levels the application has made up."""
-    return next((name for number, name in _LEVELS if levelno >= number), "debug")
+    try:
+        return next((name for number, name in _LEVELS if levelno >= number), "debug")
+    except Exception:  # noqa: BLE001  # an application may have set a record's level to anything
+        return "debug"
 
 
 class LineFormatter:
@@ -110,11 +113,12 @@ def metadata_json(metadata: Any) -> str:
 
 
 def _object(metadata: Metadata) -> str:
-    if len(metadata) > _MAX_METADATA or not all(map(_is_name, metadata)):
-        metadata = _fit(metadata, MAX_LINE_BYTES)
     text = _plain_object(metadata)
     if is_suspicious(text):  # a request id is the client's to choose
-        metadata = {name: redact(value) for name, value in metadata.items()}
+        metadata = {redact(name): _hidden(name, value) for name, value in metadata.items()}
+        text = _plain_object(metadata)
+    if len(metadata) > _MAX_METADATA or not all(map(_is_name, metadata)):
+        metadata = _fit(metadata, MAX_LINE_BYTES)
         text = _plain_object(metadata)
     return text if len(text) * 4 <= _MAX_METADATA_BYTES else _plain_object(_fit(metadata, _CUT_METADATA_TO))
 
@@ -147,8 +151,8 @@ def _redacted(entry: Entry) -> Entry:
     """The entry without its secrets; of a text that is far too long, only what a line could hold is looked at."""
     created, levelno, logger, message, exception, stack, fields, metadata, size = entry
     message, exception, stack = _without(message), exception and _without(exception), stack and _without(stack)
-    hidden = fields and {name: _hidden(name, value) for name, value in fields.items()}
-    return (created, levelno, logger, message, exception, stack, hidden, metadata, size)
+    fields = fields and {_without(name): _hidden(name, value) for name, value in fields.items()}
+    return (created, levelno, logger, message, exception, stack, fields, metadata, size)
 
 
 def _without(text: str) -> str:
@@ -156,10 +160,8 @@ def _without(text: str) -> str:
 
 
 def _hidden(name: str, value: Any) -> Any:
-    if not isinstance(value, str):
-        return HIDDEN if value is not None and is_secret(name) and not name.lower().endswith("token") else value
-    if value and is_secret(name):
-        return HIDDEN
+    if not isinstance(value, str) or is_secret(name):
+        return hidden(name, value)
     if len(value) > MAX_LINE_BYTES:
         return _without(str(value))  # a `Json` that is cut is text from now on
     return type(value)(redact(value))

@@ -1,4 +1,4 @@
-"""What stderr is told of a Loki that does not answer: one line when it begins, one when lines were lost meanwhile."""
+"""What stderr is told of a Loki that does not answer: one line when it begins, one that says how many lines were lost."""
 
 import contextlib
 import sys
@@ -43,13 +43,20 @@ class Outage:
         self._lost += lines
 
     def end(self) -> None:
-        """Note a push that succeeded."""
-        if self._since is not None and self._told and self._lost:
-            seconds = time.monotonic() - self._since
+        """Note a push that succeeded, and tell what was lost before; within a minute of the same, the next one tells."""
+        since, self._since = self._since, None
+        if not self._lost:
+            return
+        if since is not None and self._told:
+            seconds = time.monotonic() - since
             complain(
                 f"Loki at {self._place} answers again after {seconds:.0f} s; {self._lost} lines were lost meanwhile"
             )
-        self._since = None
+        elif not self._now_and_then(
+            "slow",
+            f"Loki at {self._place} is slower than the lines come; {self._lost} lines were lost: the queue was full",
+        ):
+            return
         self._lost = 0
 
     def refused(self, lines: int, status: int, text: str) -> None:
@@ -63,7 +70,17 @@ class Outage:
 
     def given_up(self, lines: int) -> None:
         """Tell of lines that were left at the end."""
-        complain(f"{lines} log lines were given up: Loki at {self._place} did not take them in time")
+        before = f"; {self._lost} more were lost before: the queue was full" if self._lost else ""
+        complain(f"{lines} log lines were given up: Loki at {self._place} did not take them in time{before}")
+        self._lost = 0
+
+    def late(self) -> None:
+        """Tell of lines that come when nothing is sent any more."""
+        self._now_and_then(
+            "late",
+            "a log line came after the last delivery, at the exit of the process, and was lost: "
+            "an exit hook that logs must be registered after the handler is made, as such hooks run in reverse",
+        )
 
     def _now_and_then(self, what: str, sentence: str) -> bool:
         """Tell, if the same was not told within a minute; whether it was told now."""

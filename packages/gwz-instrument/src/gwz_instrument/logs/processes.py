@@ -27,6 +27,9 @@ class Handler(Protocol):
     def drain(self, timeout_s: float | None = None) -> None:
         """Deliver, within bounds."""
 
+    def end(self) -> None:
+        """Count whatever still comes as lost."""
+
 
 _handlers: "weakref.WeakSet[Handler]" = weakref.WeakSet()
 _forking = threading.RLock()
@@ -40,7 +43,10 @@ def register(handler: Handler) -> None:
 
 
 def drain_in_multiprocessing_child() -> None:
-    """Have a child of multiprocessing deliver at its end: it leaves by os._exit, and atexit is not asked."""
+    """Have a child of multiprocessing deliver at its end: it leaves by os._exit, and atexit is not asked.
+
+    In the parent this is an exit hook like others, which are still to log: no end.
+    """
     util = sys.modules.get("multiprocessing.util")
     if util is not None and _finalized.get("by") != os.getpid():
         _finalized["by"] = os.getpid()
@@ -52,6 +58,13 @@ def drain_all() -> None:
     until = time.monotonic() + CLOSE_S
     for number, handler in enumerate(list(_handlers)):
         handler.drain(None if number == 0 else max(0.1, until - time.monotonic()))
+
+
+def end_all() -> None:
+    """Deliver what every handler has, and count what exit hooks older than this module log after it."""
+    drain_all()
+    for handler in list(_handlers):
+        handler.end()
 
 
 def _before_fork() -> None:
@@ -78,4 +91,4 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
-atexit.register(drain_all)
+atexit.register(end_all)
