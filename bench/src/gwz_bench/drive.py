@@ -137,6 +137,8 @@ class Cost:
 
     answered: float
     """Until the last request was answered."""
+    loop: float
+    """CPU time of the thread that answers, until then: exporters that are at work meanwhile have threads of their own."""
     settled: float
     """Until everything that the requests caused was delivered."""
     cpu: float
@@ -150,9 +152,14 @@ async def slice_of(app: ASGIApp, ask: Ask, number: int, settle: Callable[[], Non
     allocations, would fall into the same slice of every round.
     """
     gc.collect()
-    cpu, begin = time.process_time_ns(), time.perf_counter_ns()
+    cpu, loop, begin = time.process_time_ns(), time.thread_time_ns(), time.perf_counter_ns()
     await drive(app, ask, number)
-    answered = time.perf_counter_ns()
+    answered, loop_end = time.perf_counter_ns(), time.thread_time_ns()
     settle()
     settled, cpu_end = time.perf_counter_ns(), time.process_time_ns()
-    return Cost((answered - begin) / number, (settled - begin) / number, (cpu_end - cpu) / number)
+    return Cost(
+        answered=(answered - begin) / number,
+        loop=(loop_end - loop) / number,
+        settled=(settled - begin) / number,
+        cpu=(cpu_end - cpu) / number,
+    )

@@ -24,7 +24,7 @@ Ratios travel to other machines, microseconds do not.
 - A figure is the median of the rounds; IQR is the distance between their quartiles. *Plain app against itself* is the error of the method.
 - Each slice starts after a collection of garbage, and the applications themselves are frozen: else the rare large collections would fall into the same slices of every round.
 - Applications are driven through ASGI inside the process: no sockets, no server, so that nothing else is measured.
-- Where spans or lines are delivered, there are two clocks: *until the answer* stops at the last response of a slice, while exporters are at work; *until everything is delivered* stops when the last span and line is at a sink in another process.
+- Where spans or lines are delivered, there are three clocks: *until the answer* stops at the last response of a slice, while exporters are at work and want the interpreter too; *CPU of the thread that answers* is what that thread itself spends until then; *until everything is delivered* stops when the last span and line is at a sink in another process.
   Queues are large enough that no variant drops any.
 - CPU is the processor time of all threads of the process, deliveries included, that a request adds.
 - After each variant the requests made are compared with the next scrape of `/metrics`, and spans and lines with what the sink has.

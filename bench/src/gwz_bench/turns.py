@@ -39,6 +39,7 @@ class Turn:
     work: Work
     plain: list[float] = field(default_factory=list)
     answered: list[float] = field(default_factory=list)
+    loop: list[float] = field(default_factory=list)
     settled: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
 
@@ -48,6 +49,7 @@ class Turn:
         plain, variant = found["plain"], found["variant"]
         self.plain.append(Figure.of(_of(plain, "answered")).median)
         self.answered.append(added(_of(plain, "answered"), _of(variant, "answered")))
+        self.loop.append(added(_of(plain, "loop"), _of(variant, "loop")))
         self.settled.append(added(_of(plain, "settled"), _of(variant, "settled")))
         self.cpu.append(added(_of(plain, "cpu"), _of(variant, "cpu")))
 

@@ -1,4 +1,7 @@
+import os
+import sys
 import threading
+import time
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -51,6 +54,121 @@ def test_no_count_is_lost_between_threads():
     for cell, total in ((histogram, 80_000), (bundle_of[0], 80_000), (bundle_of[1], 320_000)):
         samples = {s.name: s.value for s in exposed(cell)}
         assert (samples["h_seconds_count"], samples["h_seconds_sum"]) == (160_000, total)
+
+
+def counted(cell):
+    return next(sample.value for sample in exposed(cell) if sample.name == "h_seconds_count")
+
+
+@pytest.fixture
+def hasty():
+    """Threads take turns so often that they meet in the middle of everything."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_scrape_misses_nothing_that_another_one_is_just_adding():
+    """What has been observed before a scrape is in it, whoever else scrapes."""
+    cell, over = Histogram(ENTRY), threading.Event()
+    bundle = Bundle((cell,))
+
+    def scrape():
+        while not over.is_set():
+            counted(cell)
+
+    others = [threading.Thread(target=scrape) for _ in range(2)]
+    for other in others:
+        other.start()
+    missed, until, number = [], time.monotonic() + 3, 0
+    while time.monotonic() < until and not missed:
+        for _ in range(20):
+            number += 1
+            bundle.observe((0.5,))
+        if (seen := counted(cell)) != number:
+            missed.append((number, seen))
+    over.set()
+    for other in others:
+        other.join()
+    assert missed == []
+
+
+class Slow(float):
+    """A value that takes its time to find its bucket: until it is released."""
+
+    def __new__(cls, value):
+        slow = super().__new__(cls, value)
+        slow.reached, slow.released = threading.Event(), threading.Event()
+        return slow
+
+    def __gt__(self, bound):
+        self.reached.set()
+        assert self.released.wait(10)
+        return float(self) > bound
+
+
+@pytest.fixture
+def slow():
+    """(bundle, its histogram, thread that is adding 256 observations and stands still, value that it stands at)."""
+    value, cell = Slow(0.5), Histogram(ENTRY)
+    bundle = Bundle((cell,))
+
+    def work():
+        for _ in range(255):
+            bundle.observe((0.5,))
+        bundle.observe((value,))
+
+    adding = threading.Thread(target=work)
+    adding.start()
+    assert value.reached.wait(10)
+    yield bundle, cell, adding, value
+    value.released.set()
+    adding.join(10)
+
+
+def test_a_scrape_waits_for_what_a_request_is_just_adding(slow):
+    """The count and the sum are of the same observations."""
+    _, cell, adding, value = slow
+    found = []
+    scrape = threading.Thread(target=lambda: found.extend(exposed(cell)))
+    scrape.start()
+    scrape.join(0.2)
+    value.released.set()
+    scrape.join(10)
+    adding.join(10)
+    assert {s.name: s.value for s in found if "bucket" not in s.name} == {"h_seconds_count": 256, "h_seconds_sum": 128}
+
+
+def test_a_request_waits_for_nobody_who_is_adding(slow):
+    """It leaves its observations to whoever comes next."""
+    bundle, cell, adding, value = slow
+    for _ in range(600):
+        bundle.observe((0.5,))
+    assert adding.is_alive()
+    value.released.set()
+    adding.join(10)
+    assert counted(cell) == 856
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_that_is_forked_while_somebody_adds_can_scrape_and_count(slow):
+    """A lock that nobody of its threads holds does not stop it."""
+    bundle, cell, _, _ = slow
+    if (child := os.fork()) == 0:
+        before = counted(cell)
+        for _ in range(300):
+            bundle.observe((0.5,))
+        os._exit(0 if counted(cell) == before + 300 else 1)
+    until = time.monotonic() + 10
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < until:
+        time.sleep(0.01)
+    if ended == (0, 0):
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+    assert ended == (child, 0)
 
 
 def test_threads_that_come_and_go_add_no_parts_for_ever():

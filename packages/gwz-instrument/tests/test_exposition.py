@@ -27,7 +27,18 @@ def test_gzip_is_sent_to_who_accepts_it(header, expected):
 
 
 @pytest.mark.parametrize(
-    "given", [b"", b"Bearer", b"Bearer s3cre", b"Bearer s3cret2", b"bearer s3cret", b"Basic s3cret", b"\xff"]
+    "given",
+    [
+        b"",
+        b"Bearer",
+        b"Bearer s3cre",
+        b"Bearer s3cret2",
+        b"Bearers3cret",
+        b"s3cret",
+        b"Bearer s3cret s3cret",
+        b"Basic s3cret",
+        b"\xff",
+    ],
 )
 def test_without_the_token_nothing_is_shown(exposition, given):
     answer = exposition.refusal("GET", {b"authorization": given})
@@ -39,6 +50,8 @@ def test_without_the_token_nothing_is_shown(exposition, given):
 
 def test_with_the_token_there_is_no_refusal(exposition):
     assert exposition.refusal("GET", {b"authorization": b"Bearer s3cret"}) is None
+    assert exposition.refusal("GET", {b"authorization": b"bearer s3cret"}) is None, "a scheme has no case"
+    assert exposition.refusal("GET", {b"authorization": b"BEARER  s3cret"}) is None, "and spaces after it"
     assert exposition.refusal("HEAD", {b"authorization": b"Bearer s3cret"}) is None
 
 
@@ -52,3 +65,19 @@ def test_a_compressed_answer_unpacks_to_the_plain_one(exposition):
     assert gzip.decompress(packed.body) == plain.body
     assert dict(packed.headers)[b"content-encoding"] == b"gzip"
     assert dict(packed.headers)[b"content-length"] == str(len(packed.body)).encode()
+
+
+@pytest.mark.parametrize("kind", ["application/openmetrics-text", "text/plain"])
+@pytest.mark.parametrize("version", ["abc", "1.0.0-rc", "9" * 5000, '"1.0.0"', "\xb2"])
+def test_a_version_that_is_none_is_answered_with_the_plain_text(exposition, kind, version):
+    """Or as if none had been asked for, which an older prometheus_client never looks at."""
+    answer = exposition.render({b"accept": f"{kind};version={version}".encode("latin-1")})
+    assert answer.status == 200
+    assert b"\n# TYPE gwz_telemetry_items_total counter\n" in answer.body or answer.body.endswith(b"# EOF\n")
+    assert version.encode() not in dict(answer.headers)[b"content-type"]
+
+
+def test_openmetrics_is_sent_to_who_asks_for_it(exposition):
+    answer = exposition.render({b"accept": b"application/openmetrics-text;version=1.0.0,text/plain;q=0.5"})
+    assert dict(answer.headers)[b"content-type"].startswith(b"application/openmetrics-text; version=1.0.0; ")
+    assert answer.body.endswith(b"# EOF\n")

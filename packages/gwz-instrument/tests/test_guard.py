@@ -1,12 +1,16 @@
+import contextlib
 import logging
+import logging.config
 import threading
 
+import httpx
 import pytest
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from gwz_instrument import semconv
+from gwz_instrument import instrument, semconv
 from gwz_instrument.guard import Guard
 from gwz_instrument.semconv import http
 
@@ -178,6 +182,111 @@ def test_scrapes_at_the_same_time_put_back_once(guard, told):
         scrape.join()
     assert len(told) == 1
     assert guard.collectors in guard.registry._collector_to_names
+
+
+OFF = "gwz_instrument.off"
+OURS = ("gwz_instrument", "opentelemetry.sdk.trace.export", "opentelemetry.exporter.otlp")
+OTHERS = ("opentelemetry.instrumentation", "gwz_instruments", "an_application")
+
+
+@pytest.fixture
+def every_logger(told):  # noqa: ARG001  # its handler is put where dictConfig leaves it
+    """Loggers of every kind; what dictConfig changes is as it was, afterwards."""
+    for name in (*OURS, *OTHERS, OFF):
+        logging.getLogger(name)
+    known = [logger for logger in logging.root.manager.loggerDict.values() if isinstance(logger, logging.Logger)]
+    before = [(logger, logger.disabled) for logger in known]
+    root = logging.root.level, list(logging.root.handlers)
+    logging.getLogger(OFF).disabled = True
+    yield
+    for logger, disabled in before:
+        logger.disabled = disabled
+    logging.root.level, logging.root.handlers[:] = root
+
+
+def test_loggers_that_a_configuration_disabled_speak_again(every_logger, guard, told):  # noqa: ARG001  # before the guard
+    """Ours and the exporters', and only those that had not been disabled before; told in the one line."""
+    guard = Guard(**{name: getattr(guard, name) for name in KEPT})
+    guard.put_back()
+    told.clear()
+    for _ in range(2):
+        logging.config.dictConfig({"version": 1})
+        assert all(logging.getLogger(name).disabled for name in (*OURS, *OTHERS, OFF))
+        guard.put_back()
+    assert [name for name in OURS if logging.getLogger(name).disabled] == []
+    assert [name for name in (*OTHERS, OFF) if logging.getLogger(name).disabled] == [*OTHERS, OFF]
+    (line,) = told
+    assert "the loggers of gwz-instrument and the exporters" in line
+    assert "disable_existing_loggers" in line
+
+
+KEPT = ("registry", "collectors", "entries", "replace", "handler", "loggers")
+
+
+@pytest.fixture
+def app(loggers, every_logger, loki):  # noqa: ARG001  # as they were, afterwards
+    """(application that clears everything when it starts or is asked to, its registry, its telemetry)."""
+    registry = CollectorRegistry()
+
+    def clear():
+        wipe(registry)
+        logging.config.dictConfig({"version": 1})
+        logging.getLogger().handlers.clear()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_):
+        clear()
+        yield
+
+    app = FastAPI(lifespan=lifespan)
+    app.get("/clear")(clear)
+    telemetry = instrument(app, registry=registry, loki_url=loki.url)
+    yield app, registry, telemetry
+    telemetry.shutdown(0)
+
+
+async def start(app):
+    """Start and stop it, as a server does."""
+    asked, told = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}], []
+
+    async def receive():
+        return asked.pop(0)
+
+    async def send(message):
+        told.append(message["type"])
+
+    await app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, receive, send)
+    assert told == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+def in_place(registry, telemetry):
+    """Whether our metrics, the process's, the log handler and our logger are all there."""
+    return (
+        {"fastapi_app_info", "python_info"} <= names(registry),
+        telemetry._guard.handler in logging.getLogger().handlers,
+        not logging.getLogger("gwz_instrument").disabled,
+    )
+
+
+async def test_what_an_application_clears_while_it_starts_is_back_once_it_has_started(app, told):
+    app, registry, telemetry = app
+    await start(app)
+    assert in_place(registry, telemetry) == (True, True, True)
+    (line,) = told
+    assert line.startswith("removed since instrument() and put back: ")
+    for what in ("our metrics", "process_* and python_*", "the log handler of the root logger", "the loggers of"):
+        assert what in line
+
+
+async def test_what_an_application_clears_while_it_runs_is_back_with_each_scrape(app, told):
+    app, registry, telemetry = app
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://application") as client:
+        for _ in range(2):
+            await client.get("/clear")
+            assert in_place(registry, telemetry) == (False, False, False)
+            assert 'fastapi_app_info{app_name="' in (await client.get("/metrics")).text
+            assert in_place(registry, telemetry) == (True, True, True)
+    assert len(told) == 1
 
 
 class LokiHandler(logging.NullHandler):

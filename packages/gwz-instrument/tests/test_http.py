@@ -6,6 +6,7 @@ import gc
 import gzip
 import json
 import logging
+import os
 import threading
 import time
 import weakref
@@ -39,7 +40,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from gwz_instrument import SettingsError, annotate, instrument
+from gwz_instrument import SettingsError, annotate, http, instrument
 from gwz_instrument.exchange import Ending, ending
 from gwz_instrument.exchange import metadata as metadata_now
 from gwz_instrument.exposition import Exposition
@@ -981,6 +982,17 @@ async def test_a_request_whose_route_cannot_be_told_costs_no_scrape(monkeypatch)
     assert world.samples("fastapi_requests_in_progress") == {("GET", "<unmatched>"): 1}
     release.set()
     await under_way
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # forking beside threads is the point
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_child_of_a_process_that_was_scraped_answers_its_own_scrapes(world):
+    asyncio.run(world.get("/metrics"))
+    child = os.fork()
+    if child == 0:
+        threads = http._threads()
+        os._exit(threads.submit(lambda: 7).result(5) if threads is not None else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 @pytest.mark.parametrize("headers", [5, [(b"a",)], None])

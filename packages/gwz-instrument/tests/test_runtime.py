@@ -69,6 +69,11 @@ if importlib.util.find_spec("uvloop"):
     LOOPS.append(uvloop.new_event_loop)
 
 
+def test_a_block_cannot_look_shorter_by_more_than_a_tenth_of_a_second():
+    """A block between two ticks is seen from the tick that it delays."""
+    assert 0 < LAG_INTERVAL_S <= 0.1
+
+
 @pytest.mark.parametrize("new", LOOPS)
 def test_a_block_is_seen_while_it_goes_on_and_for_a_minute_after(new):
     """Read from another thread, as a scrape does; a loop that is blocked cannot tell."""

@@ -91,7 +91,7 @@ class Pair:
 
 
 def _as_json(cost: Cost) -> dict[str, Any]:
-    return {"answered": cost.answered, "settled": cost.settled, "cpu": cost.cpu}
+    return {"answered": cost.answered, "loop": cost.loop, "settled": cost.settled, "cpu": cost.cpu}
 
 
 if __name__ == "__main__":

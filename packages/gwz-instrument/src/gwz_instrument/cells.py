@@ -1,16 +1,18 @@
 """The numbers behind the metrics: a counter, a gauge or a histogram of one label set, cheap to change.
 
-Each thread adds to a part of its own and a scrape adds the parts up, so that nothing is lost and nobody
-waits: a lock would cost more than everything else here, and a fork could copy it locked. Identifiers of
-threads that have ended are used again, which bounds the parts by the threads that run at once.
+Each thread adds to a part of its own and a scrape adds the parts up, so that nothing is lost and no request
+waits: a lock for each would cost more than everything else here. Identifiers of threads that have ended are
+used again, which bounds the parts by the threads that run at once.
 """
 
+import os
+import threading
 import time
 from _thread import get_ident
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Final, Protocol
 
 from prometheus_client.metrics_core import Metric as Family
@@ -22,6 +24,8 @@ from .semconv import Metric, logs
 Labels = dict[str, str]
 _BATCH: Final = 256
 _NOBODY: Final = 0  # no thread has this identifier
+_adding: threading.RLock
+"""Held while a bundle adds what waits, and while that is read; one for all, as it is asked for once in so many requests."""
 
 
 class Cell(Protocol):
@@ -120,15 +124,23 @@ class Histogram(Refusing):
 
     def add_to(self, family: Family, labels: Labels) -> None:
         """Expose the buckets, cumulated, their count and the sum."""
-        if self.bundle is not None:
-            self.bundle.add_waiting()
-        *counts, total = map(sum, zip(*(tuple(part) for part in list(self._parts.values())), strict=True))
+        *counts, total = self._totals()
         number = 0.0
         for bucket, (bound, count) in enumerate(zip(self._bound_names(), counts, strict=True)):
             number += count
             family.add_sample(family.name + "_bucket", {**labels, "le": bound}, number, exemplar=self._exemplar(bucket))
         family.add_sample(family.name + "_count", labels, number)
         family.add_sample(family.name + "_sum", labels, total)
+
+    def _totals(self) -> list[float]:
+        """The count of each bucket and the sum, of everything that has been observed."""
+        if self.bundle is None:
+            return self._added_up()
+        with self.bundle.all_added():
+            return self._added_up()
+
+    def _added_up(self) -> list[float]:
+        return list(map(sum, zip(*(tuple(part) for part in list(self._parts.values())), strict=True)))
 
     def _bound_names(self) -> Iterator[str]:
         yield from map(floatToGoString, self.bounds)
@@ -160,10 +172,25 @@ class Bundle:
         if trace_id:
             self._first.exemplify(values[0], trace_id)
         if len(self._waiting) >= _BATCH:
-            self.add_waiting()
+            self._add_unless_somebody_does()
 
-    def add_waiting(self) -> None:
-        """Add what waits; thread-safe, as each observation is taken by one thread, which adds it to its own part."""
+    def _add_unless_somebody_does(self) -> None:
+        """Add what waits; while another thread adds or reads, leave it to the next one: a request waits for nobody."""
+        lock = _adding
+        if lock.acquire(blocking=False):
+            try:
+                self._add_waiting()
+            finally:
+                lock.release()
+
+    @contextmanager
+    def all_added(self) -> Iterator[None]:
+        """Add what waits, once nobody else is in the middle of it; meanwhile nobody adds."""
+        with _adding:
+            self._add_waiting()
+            yield
+
+    def _add_waiting(self) -> None:
         batch = []
         with suppress(IndexError):
             while True:
@@ -174,5 +201,14 @@ class Bundle:
                 part[bisect_left(bounds, value)] += 1
             part[-1] += sum(values)
 
+
+def _unlock() -> None:
+    global _adding  # noqa: PLW0603  # a fork may have copied it locked by a thread that the child does not have
+    _adding = threading.RLock()
+
+
+_unlock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
 
 KINDS = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}

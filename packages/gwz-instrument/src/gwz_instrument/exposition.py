@@ -3,10 +3,11 @@
 import gzip
 import hmac
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import CollectorRegistry
+from prometheus_client.registry import Collector, CollectorRegistry
 
 from . import multiprocess
 from .metrics import Collectors
@@ -36,8 +37,7 @@ class Exposition:
         """The answer to who asks in a wrong way or without the token."""
         if method not in ("GET", "HEAD"):
             return plain(405, "/metrics is read with GET", (b"allow", b"GET, HEAD"))
-        wanted = self.token and f"Bearer {self.token}".encode()
-        if wanted and not hmac.compare_digest(wanted, headers.get(b"authorization", b"")):
+        if self.token and not hmac.compare_digest(self.token.encode(), _bearer(headers.get(b"authorization", b""))):
             return plain(
                 401, "/metrics wants Authorization: Bearer <GWZ_METRICS_TOKEN>", (b"www-authenticate", b"Bearer")
             )
@@ -45,7 +45,7 @@ class Exposition:
 
     def render(self, headers: dict[bytes, bytes]) -> Answer:
         """Everything that is registered now; of all workers, in multi-process mode."""
-        encode, content_type = choose_encoder(headers.get(b"accept", b"").decode("latin-1"))
+        encode, content_type = _encoder(headers.get(b"accept", b"").decode("latin-1"))
         if multiprocess.enabled():
             self.collectors.publish()
             with multiprocess.merged_registry() as merged:
@@ -57,6 +57,20 @@ class Exposition:
             body = gzip.compress(body, compresslevel=1)
             found.append((b"content-encoding", b"gzip"))
         return Answer(200, [*found, _length(body)], body)
+
+
+def _bearer(header: bytes) -> bytes:
+    """The token of an Authorization header; none of another scheme. A scheme's name has no case (RFC 9110, 11.1)."""
+    scheme, _, token = header.partition(b" ")
+    return token.strip(b" ") if scheme.lower() == b"bearer" else b""
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    """The format that is asked for; the plain one for a version that prometheus_client cannot read."""
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):
+        return choose_encoder("")
 
 
 def accepts_gzip(header: str) -> bool:

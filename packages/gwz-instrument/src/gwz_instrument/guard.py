@@ -1,4 +1,4 @@
-"""Puts our collectors and log handler back where the application removed them, and says so once."""
+"""Puts our collectors, log handler and loggers back where the application removed them, and says so once."""
 
 import logging
 import threading
@@ -12,6 +12,8 @@ from .runtime import register_process_collectors
 from .semconv import Metric
 from .takeover import CollisionError, Collisions
 
+_SPEAKERS = ("gwz_instrument.", "opentelemetry.exporter.", "opentelemetry.sdk.")
+"""Whose loggers say that telemetry is lost; with their children, hence the dot."""
 _LOG = logging.getLogger("gwz_instrument")
 
 
@@ -40,13 +42,15 @@ class Guard:
     _seen: list[Collector] | None = field(default=None, init=False)
     """What the registry held after it was last looked at."""
     _told: set[str] = field(default_factory=set, init=False)
+    _off: frozenset[str] = field(default_factory=lambda: frozenset(logger.name for logger in _disabled()), init=False)
+    """The loggers that the application had disabled by then: it does not want to hear them."""
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
 
     def put_back(self) -> None:
         """Put back what is missing; cheap when nothing is, thread-safe, never raises."""
         try:
             with self._lock:
-                removed = [*self._put_back_metrics(), *self._put_back_handler()]
+                removed = [*self._put_back_metrics(), *self._put_back_handler(), *self._enable_loggers()]
             self._report(removed)
             self._warn_of_doubled_lines()
         except Exception:  # noqa: BLE001  # a scrape goes on without it
@@ -81,6 +85,14 @@ class Guard:
             if self.handler is not None and attach(logger, self.handler) and logger is logger.root:
                 yield "the log handler of the root logger"
 
+    def _enable_loggers(self) -> Iterator[str]:
+        """A logging configuration disables every logger that it does not name, unless it is told otherwise."""
+        disabled = [logger for logger in _disabled() if logger.name not in self._off]
+        for logger in disabled:
+            logger.disabled = False
+        if disabled:
+            yield "the loggers of gwz-instrument and the exporters (disable_existing_loggers=False leaves them enabled)"
+
     def _report(self, removed: list[str]) -> None:
         if news := [what for what in removed if self._is_new(what)]:
             _LOG.warning(
@@ -106,3 +118,10 @@ class Guard:
             new = what not in self._told
             self._told.add(what)
         return new
+
+
+def _disabled() -> Iterator[logging.Logger]:
+    """The loggers that say that telemetry is lost, and cannot."""
+    for logger in list(logging.root.manager.loggerDict.values()):
+        if isinstance(logger, logging.Logger) and logger.disabled and f"{logger.name}.".startswith(_SPEAKERS):
+            yield logger

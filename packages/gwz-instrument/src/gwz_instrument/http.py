@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -309,7 +310,10 @@ class TelemetryMiddleware:
             self._parts.collectors.tell("metrics", health.DELIVERED)
         except Exception:  # noqa: BLE001  # a collector of the application's, or the folder of the workers
             self._complain("scrape", "metrics")
-            return plain(500, "A collector failed: the application's log has the traceback, once")
+            return plain(
+                500,
+                "A collector failed, or the files of the workers are gone: the application's log has the traceback, once",
+            )
         return answer
 
 
@@ -393,6 +397,14 @@ def _threads() -> ThreadPoolExecutor:
     return _pool
 
 
+def _forget_threads() -> None:
+    """In the child of a fork: the pool came along, its threads did not."""
+    global _pool  # noqa: PLW0603  # as above
+    _pool = None
+
+
 _METHODS: Final = frozenset(http.METHODS)
 _pool: ThreadPoolExecutor | None = None
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget_threads)
 _LOG = logging.getLogger("gwz_instrument")

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import MethodType
 from weakref import WeakKeyDictionary, WeakMethod
 
@@ -64,12 +65,12 @@ class Collectors(Collector):
         self.child(entry, *values).inc(amount)
 
     def tell(self, signal: str, word: str, number: int = 1) -> None:
-        """Count items of a signal: `word` is `delivered`, or the reason for which they were given up."""
-        if word == health.DELIVERED:
-            self.count(health.ITEMS, signal, word, amount=number)
-        else:
-            self.count(health.DROPPED, signal, word, amount=number)
-            self.count(health.ITEMS, signal, health.DROPPED_OUTCOME, amount=number)
+        """Count items of a signal: `word` is `delivered`, or the reason for which they were given up. Never raises."""
+        with suppress(Exception):  # several workers' files may not be there, and who tells has other things to see to
+            if word != health.DELIVERED:
+                self.count(health.DROPPED, signal, word, amount=number)
+            outcome = word if word == health.DELIVERED else health.DROPPED_OUTCOME
+            self.count(health.ITEMS, signal, outcome, amount=number)
 
     def watch(self, entry: Metric, reader: Reader, owner: object = None) -> None:
         """Take the gauge `entry` from `reader` at each scrape: a gauge that is read cannot leak. One reader per owner.
@@ -95,8 +96,13 @@ class Collectors(Collector):
         return [Family(entry.family, entry.brief, entry.kind) for entry in self._entries]
 
     def publish(self) -> None:
-        """In multi-process mode, write what is read at a scrape, so that another worker's scrape has it too."""
+        """In multi-process mode, write what is read at a scrape, so that another worker's scrape has it too.
+
+        Raises LostFilesError when nobody can read what this worker writes.
+        """
         if self._shared is not None:
+            self.tell("metrics", health.DELIVERED, 0)  # a worker that was forked opens its files when it first counts
+            multiprocess.check_own_files()
             for entry in self._entries:
                 for values, number in self._read(entry).items():
                     self.child(entry, *values).set(number)

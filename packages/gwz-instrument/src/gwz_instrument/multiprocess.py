@@ -1,20 +1,24 @@
 """Several workers behind one address: their numbers meet in prometheus_client's files, dead workers' are folded."""
 
 import contextlib
+import json
+import logging
 import os
 import re
 import shlex
+import struct
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import prometheus_client
 from prometheus_client import values
+from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import CollectorRegistry
+from prometheus_client.registry import Collector, CollectorRegistry
 
 from .cells import Cell, Refusing
 from .semconv import Metric, http
@@ -23,6 +27,20 @@ DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 _SUMMED = ("counter", "histogram", "summary")
 _FOLDED = 0  # no process has this pid
 _LOCK_FILE = "gwz.lock"
+_LOST = "gwz_lost_"
+_RUINED: Final = (struct.error, RuntimeError, ValueError, TypeError)
+"""What reading a file that its worker could not write to the end can raise."""
+_LOG = logging.getLogger("gwz_instrument")
+
+
+class LostFilesError(RuntimeError):
+    """A worker that lives counts into files that nobody can read any more."""
+
+    def __init__(self, pid: int, folder: Path) -> None:
+        super().__init__(
+            f"the files of worker {pid} are gone from {folder} ({DIRECTORY}): what it counts is seen by nobody, so no "
+            "scrape is answered. Restart the workers, and never clear the folder while they run"
+        )
 
 
 def enabled() -> bool:
@@ -117,40 +135,130 @@ def merged_registry() -> Iterator[CollectorRegistry]:
     with (folder / _LOCK_FILE).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         clean(folder)
+        _refuse_if_files_are_lost(folder)
         registry = CollectorRegistry()
-        MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
+        registry.register(_Files(folder))
         yield registry
 
 
+class _Files(Collector):
+    """The numbers in the files of the workers; an empty file is one that its worker has only just made."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Family]:
+        files = [str(file) for file in self._folder.glob("*.db") if not _empty(file)]
+        return MultiProcessCollector.merge(files)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def check_own_files() -> None:
+    """Raise LostFilesError if what this process counts is no longer in the folder, which is logged once.
+
+    A mark tells the other workers, whose own files may be there. A process that has counted nothing yet has none.
+    """
+    folder, pid = Path(os.environ[DIRECTORY]), os.getpid()
+    mark = folder / f"{_LOST}{pid}"
+    if (folder / f"counter_{pid}.db").exists():
+        mark.unlink(missing_ok=True)  # of an earlier process with this identifier
+        return
+    with contextlib.suppress(OSError):  # without a folder there is no scrape either
+        mark.touch()
+    error = LostFilesError(pid, folder)
+    if pid not in _told:
+        _told.add(pid)
+        _LOG.error("%s", error)
+    raise error
+
+
+def _refuse_if_files_are_lost(folder: Path) -> None:
+    for mark in folder.glob(f"{_LOST}*"):
+        if not _is_dead(mark):
+            raise LostFilesError(_pid(mark), folder)
+        mark.unlink(missing_ok=True)
+
+
 def clean(folder: Path) -> None:
-    """Remove the live gauges of dead workers and fold their counters and histograms into one file each.
+    """Remove what dead workers leave and nobody needs, and fold their counters and histograms into one file each.
 
     The caller holds the folder's lock. Without this a folder grows by a file per worker that ever ran.
     """
-    for file in folder.glob("gauge_live*_*.db"):
-        if not _alive(_pid(file)):
-            file.unlink(missing_ok=True)
     for kind in _SUMMED:
-        dead = [file for file in folder.glob(f"{kind}_*.db") if _pid(file) != _FOLDED and not _alive(_pid(file))]
-        if dead:
+        _finish(folder / f"{kind}_{_FOLDED}.db")
+    kept = []
+    for file in filter(_is_dead, folder.glob("*.db")):
+        if file.name.startswith("gauge_live") or not _readable(file):
+            file.unlink(missing_ok=True)
+        else:
+            kept.append(file)
+    for kind in _SUMMED:
+        if dead := [file for file in kept if file.name.startswith(f"{kind}_")]:
             _fold(folder / f"{kind}_{_FOLDED}.db", dead)
 
 
-def _fold(target: Path, dead: list[Path]) -> None:
+def _fold(target: Path, dead: Sequence[Path]) -> None:
+    """Add the dead workers' sums to `target`; a crash at any step neither loses nor doubles one."""
     totals: defaultdict[str, float] = defaultdict(float)
     for file in (target, *dead):
         if file.exists():
-            for key, value, _, _ in MmapedDict.read_all_values_from_file(str(file)):  # type: ignore[no-untyped-call]
+            for key, value in _values(file):
                 totals[key] += value
-    draft = target.with_suffix(".draft")
-    draft.unlink(missing_ok=True)
-    written = MmapedDict(str(draft))  # type: ignore[no-untyped-call]
+    written = MmapedDict(str(_draft(target)))  # type: ignore[no-untyped-call]
     for key, value in totals.items():
         written.write_value(key, value, 0.0)  # type: ignore[no-untyped-call]
     written.close()  # type: ignore[no-untyped-call]
-    for file in dead:
-        file.unlink()
-    draft.replace(target)
+    _journal(target).write_text("\n".join(file.name for file in dead), "utf-8")
+    _draft(target).replace(target)
+    _finish(target)
+
+
+def _finish(target: Path) -> None:
+    """Remove the files whose sums are in `target`, as the journal has them; they are from when the draft is there no more."""
+    draft, journal = _draft(target), _journal(target)
+    if journal.exists():
+        if not draft.exists():
+            for name in journal.read_text("utf-8").splitlines():
+                target.with_name(name).unlink(missing_ok=True)
+        journal.unlink()
+    draft.unlink(missing_ok=True)  # after the journal, which without it would speak of sums that `target` has
+
+
+def _draft(target: Path) -> Path:
+    return target.with_suffix(".draft")
+
+
+def _journal(target: Path) -> Path:
+    return target.with_suffix(".journal")
+
+
+def _values(file: Path) -> Iterator[tuple[str, float]]:
+    for key, value, _, _ in MmapedDict.read_all_values_from_file(str(file)):  # type: ignore[no-untyped-call]
+        yield key, value
+
+
+def _readable(file: Path) -> bool:
+    """Whether a scrape can read a dead worker's file; that it cannot is logged if something was in there."""
+    try:
+        for key, _ in _values(file):
+            json.loads(key)
+    except _RUINED as error:
+        if not _empty(file):
+            _LOG.warning("%s cannot be read (%s): what this worker, which has ended, counted is lost", file, error)
+        return False
+    return True
+
+
+def _empty(file: Path) -> bool:
+    try:
+        return file.stat().st_size == 0
+    except FileNotFoundError:  # a live gauge, taken away by prometheus_client's own way of cleaning
+        return True
+
+
+def _is_dead(file: Path) -> bool:
+    """Whether the process that wrote `file` has ended."""
+    pid = _pid(file)
+    return pid != _FOLDED and not _alive(pid)
 
 
 def _pid(file: Path) -> int:
@@ -167,3 +275,7 @@ def _alive(pid: int) -> bool:
     except OSError:  # somebody else's: it lives
         return True
     return True
+
+
+_told: set[int] = set()
+"""The processes that have said that their files are gone: this one, and those that it was forked from."""
