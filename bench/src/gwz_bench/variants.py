@@ -2,9 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
+
+from gwz_bench.drive import ASGIApp, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 OURS = "gwz-instrument"
 OURS_ALL = "gwz-instrument, sampled"
@@ -13,6 +18,7 @@ OURS_TRACED = "gwz-instrument, metrics and spans"
 PFI = "prometheus-fastapi-instrumentator"
 STARLETTE_EXPORTER = "starlette-exporter"
 OTEL = "OpenTelemetry FastAPI"
+SDK_SPAN = "a span of OpenTelemetry's SDK by hand"
 OTEL_PFI = "OpenTelemetry + PFI + logging"
 PLAIN = "plain app against itself"
 
@@ -89,19 +95,38 @@ def starlette_exporter(app: FastAPI, _sink: str) -> Attached:
 
 
 def otel(app: FastAPI, sink: str) -> Attached:
-    """OpenTelemetry's instrumentation of FastAPI with its defaults: every trace sampled, exported in batches by OTLP.
-
-    Its provider is not made global: the plain application in this process must stay plain.
-    """
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    """OpenTelemetry's instrumentation of FastAPI with its defaults: every trace sampled, exported in batches by OTLP."""
     from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor  # noqa: PLC0415
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
-    provider = TracerProvider()
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{sink}/v1/traces")))
+    provider = _exporting(sink)
     FastAPIInstrumentor.instrument_app(app, tracer_provider=provider)
     return Attached(settle=lambda: _flushed(provider.force_flush(int(_FLUSH_S * 1000))), spans=None)
+
+
+def sdk_span(app: FastAPI, sink: str) -> Attached:
+    """One server span with the attributes of ours, and nothing else: what no instrumentation by the SDK can be cheaper than."""
+    from opentelemetry import trace  # noqa: PLC0415
+
+    provider = _exporting(sink)
+    tracer, build = provider.get_tracer("bench"), app.build_middleware_stack
+
+    def wrapped() -> ASGIApp:
+        inner = build()
+
+        async def call(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http":
+                await inner(scope, receive, send)
+                return
+            span = tracer.start_span("GET", kind=trace.SpanKind.SERVER)
+            with trace.use_span(span, end_on_exit=True):
+                await inner(scope, receive, send)
+                span.update_name("GET /stream")
+                span.set_attributes(_ATTRIBUTES)
+
+        return call
+
+    app.build_middleware_stack = wrapped  # type: ignore[method-assign]  # where ours stands too
+    return Attached(settle=lambda: _flushed(provider.force_flush(int(_FLUSH_S * 1000))), spans=1)
 
 
 def otel_pfi(app: FastAPI, sink: str) -> Attached:
@@ -119,8 +144,34 @@ VARIANTS: Mapping[str, Callable[[FastAPI, str], Attached]] = {
     PFI: pfi,
     STARLETTE_EXPORTER: starlette_exporter,
     OTEL: otel,
+    SDK_SPAN: sdk_span,
     OTEL_PFI: otel_pfi,
 }
+_ATTRIBUTES: Mapping[str, str | int | float] = {
+    "http.request.method": "GET",
+    "http.response.status_code": 200,
+    "http.route": "/stream",
+    "url.path": "/stream",
+    "url.scheme": "http",
+    "server.address": "127.0.0.1",
+    "server.port": 8000,
+    "gwz.outcome": "success",
+    "gwz.request_id": "b43a8d5cb7337b15861c41de38978428",
+    "gwz.response.chunks": 50,
+    "gwz.response.time_to_first_byte": 0.001,
+    "gwz.response.longest_gap": 0.001,
+}
+
+
+def _exporting(sink: str) -> "TracerProvider":
+    """A provider that exports to the sink; it is not made global, for the plain application in this process must stay plain."""
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{sink}/v1/traces")))
+    return provider
 
 
 def _instrumented(app: FastAPI, *, spans: int = 0, lines: int = 0, **settings: Any) -> Attached:

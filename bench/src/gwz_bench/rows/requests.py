@@ -17,6 +17,7 @@ from gwz_bench.variants import (
     OURS_UNSAMPLED,
     PFI,
     PLAIN,
+    SDK_SPAN,
     STARLETTE_EXPORTER,
 )
 
@@ -87,7 +88,7 @@ def stream(options: Options) -> list[Row]:
     work = Work(requests=options.sized(1000, 200), slices=options.sized(3, 2))
     dear = Work(requests=options.sized(300, 100), slices=options.sized(3, 2))
     wanted = [(OURS_TRACED, OTEL, STREAM_TO_OTEL), (OURS_TRACED, PFI, STREAM_TO_PFI)]
-    with variants("stream", {OURS_TRACED: work, PFI: work, OTEL: dear}) as turns:
+    with variants("stream", {OURS_TRACED: work, SDK_SPAN: work, PFI: work, OTEL: dear}) as turns:
         take_turns(turns, options.rounds)
         return _by_each_clock("stream of 50 chunks, metrics + exported span", turns, wanted, judged="loop")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from opentelemetry import trace
-from opentelemetry.trace import Span
+from opentelemetry.trace import Span, TraceFlags
 
 from .routes import Scope
 from .semconv import http, logs, spans
@@ -106,7 +106,8 @@ class Exchange:
     def request_id(self) -> str:
         """The client's id if it is a plain word of reasonable length, else a new one."""
         if not self._request_id:
-            self._request_id = _plain_word(self.headers.get(b"x-request-id", b"")) or _new_id()
+            given = self.headers.get(b"x-request-id")
+            self._request_id = (given and _plain_word(given)) or _new_id()
         return self._request_id
 
     @property
@@ -243,7 +244,7 @@ def ids(span: Span | None) -> dict[str, str]:
 def sampled_trace_id(span: Span) -> int:
     """The id of a sampled trace, 0 for another."""
     context = span.get_span_context()
-    return context.trace_id if context.trace_flags.sampled else 0
+    return context.trace_id if context.trace_flags & TraceFlags.SAMPLED else 0
 
 
 def _plain_word(given: bytes) -> str:

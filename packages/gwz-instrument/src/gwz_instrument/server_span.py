@@ -5,11 +5,12 @@ from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace import Span, SpanContext, SpanKind
 
 from . import traces
 from .exchange import NO_RESPONSE, Ending, Exchange, sampled_trace_id
 from .semconv import http, logs, spans
+from .span_ends import SpanEnd
 
 _FAILED = ("stream_error", "cancelled")
 _ROUTELESS = (http.UNMATCHED, http.UNROUTED)
@@ -42,9 +43,10 @@ class ServerSpans:
         failed = end.status >= 500 or end.outcome in _FAILED
         if span is exchange.span and span.is_recording():
             try:
-                _describe(span, exchange, end, error, failed=failed)
-            finally:
+                self.traces.end(_last_words(span, exchange, end, error, failed=failed, ended_ns=ended_ns))
+            except Exception:
                 span.end(ended_ns)
+                raise
         elif (failed or exchange.seconds >= self.slow_s) and _is_unsampled(context := span.get_span_context()):
             self._keep(exchange, context, end, error, failed=failed, ended_ns=ended_ns)
 
@@ -70,13 +72,17 @@ class ServerSpans:
         )
 
 
-def _describe(span: Span, exchange: Exchange, end: Ending, error: BaseException | None, *, failed: bool) -> None:
-    span.update_name(_name(exchange))
-    span.set_attributes(_attributes(exchange, end, error, failed=failed))
-    if failed:
-        span.set_status(Status(StatusCode.ERROR))
-        if error is not None:
-            span.add_event("exception", traces.exception_facts(error))
+def _last_words(
+    span: Span, exchange: Exchange, end: Ending, error: BaseException | None, *, failed: bool, ended_ns: int
+) -> SpanEnd:
+    return SpanEnd(
+        span=span,
+        name=_name(exchange),
+        attributes=_attributes(exchange, end, error, failed=failed),
+        failed=failed,
+        exception=traces.exception_facts(error) if failed and error is not None else None,
+        end_ns=ended_ns,
+    )
 
 
 def _is_unsampled(context: SpanContext) -> bool:
@@ -94,27 +100,36 @@ def _remote_parent(exchange: Exchange) -> SpanContext | None:
 
 
 def _attributes(exchange: Exchange, end: Ending, error: BaseException | None, *, failed: bool) -> dict[str, Any]:
+    scope = exchange.scope
     found: dict[str, Any] = {
-        spans.HTTP_METHOD.name: exchange.method,
-        spans.HTTP_STATUS.name: end.status,
-        spans.URL_PATH.name: exchange.url_path,
-        spans.URL_SCHEME.name: str(exchange.scope.get("scheme", "http")),
-        spans.OUTCOME.name: end.outcome,
-        spans.REQUEST_ID.name: exchange.request_id,
+        _METHOD: exchange.method,
+        _STATUS: end.status,
+        _URL_PATH: exchange.url_path,
+        _URL_SCHEME: str(scope.get("scheme", "http")),
+        _OUTCOME: end.outcome,
+        _REQUEST_ID: exchange.request_id,
     }
     if exchange.path not in _ROUTELESS:
-        found[spans.HTTP_ROUTE.name] = exchange.path
-    match exchange.scope.get("server"):
-        case [str() as host, port]:
-            found[spans.SERVER_ADDRESS.name] = host
-            if isinstance(port, int):  # a Unix socket has none
-                found[spans.SERVER_PORT.name] = port
+        found[_ROUTE] = exchange.path
+    server = scope.get("server")
+    if isinstance(server, tuple | list) and len(server) == 2 and isinstance(server[0], str):
+        found[_SERVER_ADDRESS] = server[0]
+        if isinstance(server[1], int):  # a Unix socket has none
+            found[_SERVER_PORT] = server[1]
     if failed:
-        found[spans.ERROR_TYPE.name] = str(end.status or NO_RESPONSE) if error is None else type(error).__name__
+        found[_ERROR_TYPE] = str(end.status or NO_RESPONSE) if error is None else type(error).__name__
     if exchange.chunks > 1:
-        found[spans.CHUNKS.name] = exchange.chunks
-        found[spans.FIRST_BYTE.name] = exchange.first_byte_s
-        found[spans.LONGEST_GAP.name] = exchange.longest_gap_s
+        found[_CHUNKS] = exchange.chunks
+        found[_FIRST_BYTE] = exchange.first_byte_s
+        found[_LONGEST_GAP] = exchange.longest_gap_s
     for name, value in exchange.facts.items():
         found[_FACTS[name]] = value
     return found
+
+
+# Looked up once: this is written for every request.
+_METHOD, _STATUS, _ROUTE = spans.HTTP_METHOD.name, spans.HTTP_STATUS.name, spans.HTTP_ROUTE.name
+_URL_PATH, _URL_SCHEME = spans.URL_PATH.name, spans.URL_SCHEME.name
+_OUTCOME, _REQUEST_ID, _ERROR_TYPE = spans.OUTCOME.name, spans.REQUEST_ID.name, spans.ERROR_TYPE.name
+_SERVER_ADDRESS, _SERVER_PORT = spans.SERVER_ADDRESS.name, spans.SERVER_PORT.name
+_CHUNKS, _FIRST_BYTE, _LONGEST_GAP = spans.CHUNKS.name, spans.FIRST_BYTE.name, spans.LONGEST_GAP.name

@@ -27,6 +27,7 @@ from opentelemetry.util.types import AttributeValue
 
 from .semconv import spans
 from .settings import Settings, SettingsError
+from .span_ends import SpanEnd, SpanEnds
 
 if TYPE_CHECKING:  # the SDK loads when traces start
     from opentelemetry.sdk.resources import Resource
@@ -58,6 +59,15 @@ class Traces:
     tracer: Tracer
     outlet: "Outlet | None"
     """None where the spans are not ours to export: the provider is not the SDK's."""
+    ends: SpanEnds | None = None
+    """Who ends the spans of requests; None: whoever brings them."""
+
+    def end(self, end: SpanEnd) -> None:
+        """End a span, now or in a moment."""
+        if self.ends is None:
+            end.write()
+        else:
+            self.ends.put(end)
 
     def keep(
         self,
@@ -96,6 +106,7 @@ class Traces:
 
     def force_flush(self, timeout_s: float) -> bool:
         """Send every finished span; False if one was lost or is still here after `timeout_s`."""
+        self._end_all()
         return self.outlet is None or self.outlet.flush(timeout_s)
 
     def shutdown(self, timeout_s: float = EXIT_S) -> None:
@@ -103,8 +114,13 @@ class Traces:
 
         A provider that the application made goes on without us, and so does one that another application shares.
         """
+        self._end_all()
         if self.outlet is not None:
             self.outlet.leave(self, timeout_s)
+
+    def _end_all(self) -> None:
+        if self.ends is not None:
+            self.ends.flush()
 
 
 def start(settings: Settings, *, count: Count = lambda _signal, _word, _number: None) -> Traces | None:
@@ -122,7 +138,7 @@ def start(settings: Settings, *, count: Count = lambda _signal, _word, _number: 
     outlet = _outlet(provider, settings, count)
     if unset:
         trace.set_tracer_provider(provider)  # last: a wrong setting leaves the process as it was
-    traces = Traces(provider, provider.get_tracer(spans.SCOPE), outlet)
+    traces = Traces(provider, provider.get_tracer(spans.SCOPE), outlet, SpanEnds(count))
     if outlet is not None:
         outlet.join(traces, count)
     return traces
