@@ -30,7 +30,7 @@ def test_a_counter_in_the_document():
             {
                 "name": "reason",
                 "bound": "a closed set",
-                "values": ["failed", "fault", "queue_full", "rejected", "shutdown"],
+                "values": ["failed", "fault", "invalid", "queue_full", "rejected", "shutdown"],
             },
         ],
         "buckets": [],

@@ -67,7 +67,7 @@ def calls(collectors):
 
 def test_invented_models_and_providers_that_fail_are_one_label_value(calls, collectors):
     models = {calls.model(f"model-{number}", answered=False) for number in range(200)}
-    providers = {calls.provider(f"evilprov-{number}", constant=False) for number in range(200)}
+    providers = {calls.provider(f"evilprov-{number}", lambda: False) for number in range(200)}
     assert models == providers == {"_other"}
     assert refused(collectors)["model_inference_requests_total", "model"] == 200
     assert refused(collectors)["model_inference_requests_total", "provider"] == 200
@@ -81,7 +81,7 @@ def test_a_model_that_an_upstream_answered_is_known_from_then_on_within_the_budg
 
 
 def test_a_provider_is_known_by_the_settings_or_by_a_constant_only(calls):
-    assert calls.provider("groq", constant=False) == "groq"
-    assert calls.provider("openrouter", constant=True) == "openrouter"
-    assert calls.provider("openrouter", constant=False) == "openrouter"
-    assert calls.provider("one-too-many", constant=True) == "_other"
+    assert calls.provider("groq", lambda: False) == "groq"
+    assert calls.provider("openrouter", lambda: True) == "openrouter"
+    assert calls.provider("openrouter", lambda: False) == "openrouter"
+    assert calls.provider("one-too-many", lambda: True) == "_other"

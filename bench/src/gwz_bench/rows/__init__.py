@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from gwz_bench.options import Options
 from gwz_bench.report import Row
 
-from . import away, forks, hostile, imports, logs, memory, requests
+from . import away, forks, hostile, imports, logs, memory, recorders, requests
 
 ROWS: Mapping[str, Callable[[Options], list[Row]]] = {
     "json-metrics": requests.json_metrics,
@@ -13,6 +13,7 @@ ROWS: Mapping[str, Callable[[Options], list[Row]]] = {
     "json-all": requests.json_all,
     "stream-50": requests.stream,
     "routers": requests.routers,
+    "inference": recorders.inference,
     "log-call": logs.call,
     "log-throughput": logs.throughput,
     "loki-away": away.loki_away,

@@ -12,11 +12,12 @@ from .telemetry import Telemetry, instrument
 
 if TYPE_CHECKING:
     from .exchange import annotate
+    from .model_calls import inference
     from .takeover import CollisionError
 
-__all__ = ["CollisionError", "Settings", "SettingsError", "Telemetry", "annotate", "instrument"]
+__all__ = ["CollisionError", "Settings", "SettingsError", "Telemetry", "annotate", "inference", "instrument"]
 
-_LATER = {"CollisionError": "takeover", "annotate": "exchange"}
+_LATER = {"CollisionError": "takeover", "annotate": "exchange", "inference": "model_calls"}
 """Names whose modules import what is slow to load."""
 
 

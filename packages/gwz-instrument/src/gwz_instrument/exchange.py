@@ -46,6 +46,8 @@ class Exchange:
     received_bytes = 0
     longest_gap_s = 0.0
     error: BaseException | None = None
+    recording: Any = None
+    """Where the recorders write that are used within the request: a `Recording`."""
     lost: OSError | None = None
     """What the server raised when the client had left: no exception of the application's."""
     _start_ns = 0
@@ -53,7 +55,7 @@ class Exchange:
     _last_chunk_s = 0.0
     _request_id = ""
     _headers: dict[bytes, bytes] | None = None
-    _facts: dict[str, str] | None = None
+    _facts: dict[str, Any] | None = None
     _metadata: dict[str, str] | None = None
 
     def __init__(self, scope: Scope, method: str) -> None:
@@ -111,8 +113,8 @@ class Exchange:
         return self._request_id
 
     @property
-    def facts(self) -> dict[str, str]:
-        """What the application said of this request."""
+    def facts(self) -> dict[str, Any]:
+        """What the application, and the recorders that it used, said of this request: fields of its line."""
         if self._facts is None:
             self._facts = {}
         return self._facts

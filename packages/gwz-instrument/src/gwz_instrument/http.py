@@ -26,6 +26,7 @@ from .semconv import health, http, logs
 
 if TYPE_CHECKING:
     from .logs import LokiHandler
+    from .recording import Recording
     from .server_span import ServerSpans
 
 Receive = Callable[[], Awaitable[Message]]
@@ -51,6 +52,8 @@ class Parts:
     labels: HttpLabels
     spans: "ServerSpans | None" = None
     lines: "LokiHandler | None" = None
+    recording: "Recording | None" = None
+    """Where recorders write that are used within requests."""
     exclude_paths: Iterable[str] = ()
     upkeep: Callable[[], None] = field(default=lambda: None)
     """Called on the event loop when the application has started, at its first request, and in a thread at each scrape."""
@@ -136,7 +139,7 @@ class TelemetryMiddleware:
             if last and not exchange.told and exchange.status != NO_RESPONSE:
                 self._tell(exchange)
 
-        token = None if self._silent else current.set(exchange)
+        token = current.set(exchange)
         span_token = None if exchange.span is None else otel_context.attach(trace.set_span_in_context(exchange.span))
         try:
             await self.app(scope, see_receive, see_send)
@@ -162,6 +165,7 @@ class TelemetryMiddleware:
         if self._parts.spans is not None:
             self._begin_span(exchange)
         exchange.told = self._silent
+        exchange.recording = self._parts.recording
         scope[_COUNTED_BY] = self._parts.collectors
         self._live.add(exchange)
         return exchange

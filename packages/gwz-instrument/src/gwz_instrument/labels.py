@@ -1,7 +1,7 @@
 """Which strings may become label values: declared ones, and admitted ones up to a budget; the rest is `_other`."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from .metrics import Collectors
@@ -10,6 +10,9 @@ from .semconv import Metric, health, http, inference
 OTHER: Final = "_other"
 MAX_LENGTH: Final = 200  # characters; what is longer is no name
 MAX_EXCEPTION_TYPES: Final = 100
+MAX_ENDPOINTS: Final = 200
+NO_REQUEST: Final = "_none"
+"""The endpoint of what happens outside of any request."""
 
 
 class Bounded:
@@ -37,23 +40,33 @@ class Bounded:
 
     def of(self, value: object) -> str:
         """The label value for a `value` that nobody vouches for: itself if it was admitted before, else `_other`."""
-        known = self._known(value)
+        known = self.known(value)
         return self._refuse() if known is None else known
 
     def _take(self, value: object) -> str | None:
-        known = self._known(value)
-        if known is None and isinstance(value, str) and 0 < len(value) <= MAX_LENGTH:
+        known = self.known(value)
+        if known is None and isinstance(value, str) and 0 < len(value) <= MAX_LENGTH and _is_text(value):
             with self._lock:
                 if len(self._admitted) < self._budget:
                     return self._admitted.setdefault(value, value)
         return known
 
-    def _known(self, value: object) -> str | None:
+    def known(self, value: object) -> str | None:
+        """The label value for `value` if it was admitted before."""
         return self._admitted.get(value) if isinstance(value, str) else None
 
     def _refuse(self) -> str:
         self._refused.inc()
         return OTHER
+
+
+def _is_text(value: str) -> bool:
+    """Whether `value` can be exposed: half a character, as JSON may bring it, would make every scrape fail."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class HttpLabels:
@@ -114,14 +127,26 @@ class CallLabels:
         self._providers = Bounded(
             collectors, inference.REQUESTS, "provider", budget=max_providers - len(providers), declared=providers
         )
+        self._endpoints = Bounded(collectors, inference.BACKEND_TTFB, "endpoint", budget=MAX_ENDPOINTS)
 
     def model(self, name: object, *, answered: bool) -> str:
         """A model that the settings declare, or that an upstream has answered with success, now or before."""
         return self._models.admit(name) if answered else self._models.of(name)
 
-    def provider(self, name: object, *, constant: bool) -> str:
+    def model_under_way(self, name: object) -> str:
+        """As `model`, for a look at a call that will be counted when it ends."""
+        return self._models.known(name) or OTHER
+
+    def endpoint(self, name: object) -> str:
+        """An endpoint that the application's own code names, while the budget lasts."""
+        return self._endpoints.admit(name)
+
+    def provider(self, name: object, is_constant: Callable[[], bool]) -> str:
         """A provider that the settings declare, or that the application's own code names; no success proves one."""
-        return self._providers.admit(name) if constant else self._providers.of(name)
+        known = self._providers.known(name)
+        if known is not None:
+            return known
+        return self._providers.admit(name) if is_constant() else self._providers.of(name)
 
 
 _METHODS = frozenset(http.METHODS)

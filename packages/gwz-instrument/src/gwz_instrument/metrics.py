@@ -17,7 +17,7 @@ Values = tuple[str, ...]
 Reader = Callable[[], Mapping[Values, float]]
 """Called at each scrape: the gauge's values by label values; no entry, no series."""
 
-_OWN = tuple(entry for entry in semconv.CORE if entry.emitted_by.startswith("gwz_instrument."))
+_OWN = tuple(entry for entry in semconv.METRICS if entry.emitted_by.startswith("gwz_instrument."))
 
 
 class Collectors(Collector):

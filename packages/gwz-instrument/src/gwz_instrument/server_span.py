@@ -122,8 +122,10 @@ def _attributes(exchange: Exchange, end: Ending, error: BaseException | None, *,
         found[_CHUNKS] = exchange.chunks
         found[_FIRST_BYTE] = exchange.first_byte_s
         found[_LONGEST_GAP] = exchange.longest_gap_s
-    for name, value in exchange.facts.items():
-        found[_FACTS[name]] = value
+    facts = exchange.facts
+    for name, attribute in _FACTS.items():
+        if name in facts:
+            found[attribute] = facts[name]
     return found
 
 

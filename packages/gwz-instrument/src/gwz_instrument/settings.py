@@ -200,6 +200,27 @@ class Settings:
     max_providers: int = _setting(
         100, rules.whole(1), "At most so many providers are label values; the rest is `_other`.", "GWZ_MAX_PROVIDERS"
     )
+    call_max_s: float = _setting(
+        3600.0,
+        rules.number(0),
+        "A call to a model whose stream takes longer counts as abandoned.",
+        "GWZ_CALL_MAX_S",
+    )
+    late_usage_s: float = _setting(
+        30.0,
+        rules.number(0),
+        "So long after its end a call may be told what it consumed and cost.",
+        "GWZ_LATE_USAGE_S",
+    )
+    health_window_s: float = _setting(
+        300.0, rules.number(1), "The time that a provider's health is judged by.", "GWZ_HEALTH_WINDOW_S"
+    )
+    anomaly_window_s: float = _setting(
+        3600.0, rules.number(1), "The time that is searched for anomalies.", "GWZ_ANOMALY_WINDOW_S"
+    )
+    anomaly_baseline_s: float = _setting(
+        86400.0, rules.number(1), "The time before it that anomalies are told from.", "GWZ_ANOMALY_BASELINE_S"
+    )
     max_paths: int = _setting(
         1000, rules.whole(1), "At most so many route templates are label values; the rest is `_other`.", "GWZ_MAX_PATHS"
     )

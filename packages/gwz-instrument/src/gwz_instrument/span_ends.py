@@ -22,7 +22,8 @@ class SpanEnd(NamedTuple):
     """All that is still to be said of a span."""
 
     span: Span
-    name: str
+    name: str | None
+    """Another than it began with."""
     attributes: Mapping[str, Any]
     failed: bool
     exception: Mapping[str, Any] | None
@@ -32,7 +33,8 @@ class SpanEnd(NamedTuple):
     def write(self) -> None:
         """Say it, and end the span."""
         try:
-            self.span.update_name(self.name)
+            if self.name is not None:
+                self.span.update_name(self.name)
             self.span.set_attributes(self.attributes)
             if self.failed:
                 self.span.set_status(Status(StatusCode.ERROR))

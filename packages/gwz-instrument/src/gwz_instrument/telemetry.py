@@ -4,21 +4,24 @@ import atexit
 import logging
 import threading
 import time
+import weakref
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
 
 from .settings import Settings, SettingsError
 
 if TYPE_CHECKING:  # all of this loads when it is needed: importing the package stays cheap
     from prometheus_client.registry import CollectorRegistry
 
+    from .exchange import Exchange
     from .guard import Guard
     from .http import Parts
+    from .labels import HttpLabels
     from .logs import LokiHandler
     from .metrics import Collectors
+    from .routes import RouteTemplates
     from .traces import Traces
 
 _EXIT_S: Final = 1.4
@@ -189,24 +192,48 @@ def _parts(  # noqa: PLR0917  # each is made where it can be undone, and goes to
     from .exposition import Exposition  # noqa: PLC0415
     from .http import Parts  # noqa: PLC0415
     from .labels import HttpLabels  # noqa: PLC0415
+    from .recording import install, make_recording  # noqa: PLC0415
     from .routes import RouteTemplates  # noqa: PLC0415
     from .semconv import http as semconv_http  # noqa: PLC0415
     from .server_span import ServerSpans  # noqa: PLC0415
     from .upkeep import Upkeep  # noqa: PLC0415
 
     collectors.child(semconv_http.APP_INFO, settings.service_name).set(1)
+    templates, labels = RouteTemplates(app), HttpLabels(collectors, max_paths=settings.max_paths)
+    recording = make_recording(
+        settings,
+        collectors,
+        tracer=None if spans_out is None else spans_out.tracer,
+        lines=handler,
+        endpoint_of=partial(
+            _endpoint_of, weakref.ref(templates), labels
+        ),  # which knows the application, and would keep it
+        **({} if spans_out is None else {"end_span": spans_out.end}),
+    )
+    install(recording)
     return Parts(
         app_name=settings.service_name,
-        templates=RouteTemplates(app),
+        templates=templates,
         collectors=collectors,
         exposition=Exposition(registry, collectors, settings.metrics_token),
-        labels=HttpLabels(collectors, max_paths=settings.max_paths),
+        labels=labels,
         spans=None if spans_out is None else ServerSpans(spans_out, settings.slow_request_s),
         lines=handler,
+        recording=recording,
         exclude_paths=settings.exclude_paths,
         upkeep=Upkeep(guard, collectors),
         flush=partial(_flush_at_stop, spans_out, handler),
     )
+
+
+def _endpoint_of(find: "weakref.ref[RouteTemplates]", labels: "HttpLabels", exchange: "Exchange | None") -> str:
+    """The route template of a request, as its own metrics will have it."""
+    from .labels import NO_REQUEST  # noqa: PLC0415
+
+    templates = find()
+    if templates is None or exchange is None:
+        return NO_REQUEST
+    return labels.path_under_way(templates.of(exchange.scope))
 
 
 def _wrap(app: Any, parts: "Parts") -> None:
@@ -258,4 +285,4 @@ def _forget(registry: "CollectorRegistry", collectors: "Collectors") -> None:
 
 _lock = threading.RLock()
 _stopping = _Stopping()
-_instrumented: "WeakKeyDictionary[Any, Telemetry]" = WeakKeyDictionary()
+_instrumented: "weakref.WeakKeyDictionary[Any, Telemetry]" = weakref.WeakKeyDictionary()

@@ -14,7 +14,9 @@ REJECTED = "rejected"
 """The far end answered, and refused it."""
 SHUTDOWN = "shutdown"
 """Not delivered before the end of the process."""
-REASONS = (FAILED, FAULT, QUEUE_FULL, REJECTED, SHUTDOWN)
+INVALID = "invalid"
+"""The application gave a value that is none: half a token, a price below zero."""
+REASONS = (FAILED, FAULT, INVALID, QUEUE_FULL, REJECTED, SHUTDOWN)
 
 SIGNAL = Label("signal", "the three signals", SIGNALS)
 OUTCOME = Label("outcome", "a closed set", (DELIVERED, DROPPED_OUTCOME))

@@ -1,0 +1,115 @@
+"""Measures a recorder's block beside an empty one: `python -m gwz_bench.programs.recorders VARIANT`."""
+
+import contextlib
+import gc
+import sys
+import time
+from collections.abc import Callable
+
+from gwz_bench.child import Answer, Order, serve
+
+OURS = "gwz-instrument inference"
+OTEL = "OpenTelemetry SDK, the same by hand"
+NOTHING = "an empty block against itself"
+
+_WARM = 200
+_LABELS = {"provider": "groq", "model": "llama-3.3-70b"}
+Block = Callable[[], None]
+
+
+def ours() -> Block:
+    """One call with usage and price, in an application whose sampler keeps no trace."""
+    from fastapi import FastAPI  # noqa: PLC0415
+
+    from gwz_instrument import inference, instrument  # noqa: PLC0415
+
+    app = FastAPI()
+    instrument(
+        app,
+        environment="test",
+        otlp_endpoint="http://127.0.0.1:9",
+        traces_sampler="always_off",
+        models=(_LABELS["model"],),
+        providers=(_LABELS["provider"],),
+    )
+
+    def block() -> None:
+        with inference(provider="groq", model="llama-3.3-70b") as call:
+            call.usage(input_tokens=12, output_tokens=30, cost_usd=0.0007)
+
+    block.keep = app  # type: ignore[attr-defined]  # what is dropped is not measured
+    return block
+
+
+def otel() -> Block:
+    """The span, the histograms and the counters that ours writes, by OpenTelemetry's SDK."""
+    from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF  # noqa: PLC0415
+    from opentelemetry.trace import SpanKind  # noqa: PLC0415
+
+    tracer = TracerProvider(sampler=ALWAYS_OFF).get_tracer("bench")
+    meter = MeterProvider([InMemoryMetricReader()]).get_meter("bench")
+    duration, first_byte, response = map(meter.create_histogram, ("duration", "first_byte", "response"))
+    requests, tokens, credits_used, cost = map(meter.create_counter, ("requests", "tokens", "credits", "cost"))
+
+    def block() -> None:
+        begin = time.perf_counter()
+        with tracer.start_as_current_span("chat llama-3.3-70b", kind=SpanKind.CLIENT):
+            pass
+        seconds = time.perf_counter() - begin
+        requests.add(1, {**_LABELS, "status": "success"})
+        duration.record(seconds, _LABELS)
+        first_byte.record(seconds, {**_LABELS, "endpoint": "_none"})
+        response.record(seconds, {"provider": "groq"})
+        tokens.add(12, {**_LABELS, "token_type": "input"})
+        tokens.add(30, {**_LABELS, "token_type": "output"})
+        credits_used.add(0.0007, _LABELS)
+        cost.add(0.0007, {"provider": "groq"})
+
+    return block
+
+
+def nothing() -> Block:
+    """The control."""
+
+    def block() -> None:
+        with contextlib.nullcontext():
+            pass
+
+    return block
+
+
+BLOCKS: dict[str, Callable[[], Block]] = {OURS: ours, OTEL: otel, NOTHING: nothing}
+
+
+class Measurer:
+    """Runs blocks by the slice."""
+
+    def __init__(self, variant: str) -> None:
+        self._block = BLOCKS[variant]()
+        self._plain = nothing()
+
+    def obey(self, order: Order) -> Answer:
+        """Carry out one order: nanoseconds per block, plain, variant, plain, variant … plain."""
+        if order["do"] != "round":
+            raise ValueError(f"a measurer knows no order {order['do']!r}")
+        _slice(self._block, _WARM)
+        gc.collect()
+        plain, variant = [_slice(self._plain, order["blocks"])], []
+        for _ in range(order["slices"]):
+            variant.append(_slice(self._block, order["blocks"]))
+            plain.append(_slice(self._plain, order["blocks"]))
+        return {"plain": plain, "variant": variant}
+
+
+def _slice(block: Block, number: int) -> float:
+    begin = time.perf_counter_ns()
+    for _ in range(number):
+        block()
+    return (time.perf_counter_ns() - begin) / number
+
+
+if __name__ == "__main__":
+    serve(Measurer(*sys.argv[1:]).obey)
