@@ -125,6 +125,7 @@ def test_a_call_that_ends_well_is_counted_timed_and_billed(world):
         "gen_ai.operation.name": "chat",
         "gen_ai.request.model": "m",
         "gen_ai.provider.name": "p",
+        "peer.service": "p",
         "gen_ai.request.stream": False,
         "gen_ai.usage.input_tokens": 12,
         "gen_ai.usage.output_tokens": 30,
@@ -567,6 +568,7 @@ def test_a_failover_loop_is_one_call_with_its_attempts(world):
     assert dict(spans["chat m at p"].attributes) == {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "p",
+        "peer.service": "p",
         "gen_ai.request.model": "m",
         "gen_ai.response.model": "p/m",
         "gwz.attempt": 1,

@@ -276,7 +276,10 @@ def test_only_settings_are_settings(name):
 
 
 def test_an_unknown_setting_that_is_near_none_gets_the_list():
-    assert "the settings are anomaly_baseline_s, anomaly_window_s, call_max_s, environment, " in problems(Settings.resolve, None, {"zzz": 1})[0]
+    assert (
+        "the settings are anomaly_baseline_s, anomaly_window_s, call_max_s, environment, "
+        in problems(Settings.resolve, None, {"zzz": 1})[0]
+    )
 
 
 @pytest.mark.parametrize("environment", ["development", "dev", "local", "test", "Development"])

@@ -28,10 +28,10 @@ def test_every_break_names_a_hop_and_every_code_fault_is_one_the_saboteur_knows(
     assert {name for name, sabotage in BREAKS.items() if sabotage.app_code} == set(FAULTS)
 
 
-def test_the_twelve_breaks_are_those_that_were_promised():
+def test_the_breaks_are_those_that_were_promised():
     assert list(BREAKS) == [
         "app-down", "scrape-path", "metric-renamed", "loki-url", "log-dropped", "log-doubled",
-        "otlp-port", "trace-parent", "exemplar", "remote-write", "ledger-off-by-one", "redis-down",
+        "otlp-port", "trace-parent", "exemplar", "failure-as-success", "remote-write", "ledger-off-by-one", "redis-down",
     ]  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def test_a_broken_signal_leaves_the_other_signals_reachable(chain):
     """One broken hop must not hide what the others say: that is how the first one is found."""
     assert descendants(chain, "logs") == {"correlation"}
     assert descendants(chain, "spans") == {"traces", "trace_parent", "correlation", "span_metrics", "service_graph"}
-    assert descendants(chain, "scrape") == {"metrics", "durations", "exemplars", "correlation"}
+    assert descendants(chain, "scrape") == {"metrics", "calls", "durations", "exemplars", "correlation"}
     assert descendants(chain, "redis") == {"redis_exporter", "cache"}
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from fastapi_app.cache import Cache
-from fastapi_app.catalog import MODELS, Model
+from fastapi_app.catalog import MODELS, PROVIDERS, Model
 from fastapi_app.disconnect import unless_client_leaves
 from fastapi_app.settings import Settings
 from fastapi_app.sse import EventStream
@@ -66,10 +66,9 @@ class Gateway:
             raise HTTPException(404, f"The model {model_id!r} does not exist; GET /v1/models lists those that do")
         return Model(**{**entry, "providers": tuple(entry["providers"])})
 
-    async def record(self, request_id: str, call: Call, model: Model, usage: dict[str, int]) -> None:
+    async def record(self, request_id: str, call: Call, answer: dict[str, Any]) -> None:
         """Write down a completion and its cost."""
-        tokens = usage["prompt_tokens"], usage["completion_tokens"]
-        completion = Completion(request_id, call.provider, call.model, *tokens, model.cost_usd(*tokens))
+        completion = Completion(request_id, call.provider, call.model.id, **call.price(answer))
         await asyncio.to_thread(self.store.add, completion)
 
     async def close(self) -> None:
@@ -93,13 +92,13 @@ async def complete_chat(request: Request, body: ChatRequest) -> Response | dict[
         raise HTTPException(404, f"{provider!r} does not serve {model.id!r}; these do: {', '.join(model.providers)}")
     annotate(provider=provider, model=model.id)
     request_id = request.headers.get("x-request-id") or uuid.uuid4().hex
-    call = Call(provider, model.id, body.model_dump(exclude={"provider"}, exclude_none=True))
+    call = Call(provider, model, body.model_dump(exclude={"provider"}, exclude_none=True))
     with provider_faults(provider):
         if body.stream:
-            events = _recorded(gateway, request_id, call, model)
+            events = _recorded(gateway, request_id, call)
             return EventStream(await unless_client_leaves(request, _first(events)), events)
         completion = await unless_client_leaves(request, gateway.upstream.complete(call))
-    await gateway.record(request_id, call, model, completion["usage"])
+    await gateway.record(request_id, call, completion)
     return completion
 
 
@@ -137,7 +136,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(models)
     app.add_api_route("/health", _health)
     app.add_exception_handler(AnyHTTPException, _explain)
-    instrument(app)
+    instrument(app, providers=PROVIDERS, models=tuple(model.id for model in MODELS))
     return app
 
 
@@ -157,12 +156,10 @@ async def _first(events: AsyncGenerator[dict[str, Any], None]) -> dict[str, Any]
     return await anext(events)
 
 
-async def _recorded(
-    gateway: Gateway, request_id: str, call: Call, model: Model
-) -> AsyncGenerator[dict[str, Any], None]:
+async def _recorded(gateway: Gateway, request_id: str, call: Call) -> AsyncGenerator[dict[str, Any], None]:
     """Relay a provider's events; the one that carries the usage goes on only after it was written down."""
     async with aclosing(gateway.upstream.stream(call)) as events:
         async for event in events:
-            if usage := event.get("usage"):
-                await gateway.record(request_id, call, model, usage)
+            if event.get("usage"):
+                await gateway.record(request_id, call, event)
             yield event

@@ -1,4 +1,4 @@
-"""Twelve ways to break a hop: what each does, and which hop must be the first to say so."""
+"""Thirteen ways to break a hop: what each does, and which hop must be the first to say so."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,6 +45,7 @@ BREAKS: Mapping[str, Break] = {
         "trace_parent", "the server span takes another span of the trace for its parent", app_code=True
     ),
     "exemplar": Break("exemplars", "durations are observed without an exemplar", app_code=True),
+    "failure-as-success": Break("calls", "a stream that breaks counts as one that ended well", app_code=True),
     "remote-write": Break(
         "span_metrics",
         "Tempo writes its metrics to a path that Prometheus does not have",

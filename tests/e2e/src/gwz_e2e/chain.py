@@ -48,6 +48,7 @@ def case_hops(case: Case, *, derived_s: float = DERIVED_S) -> list[Hop]:
         hop("cache", servers.cache_used, "load", "redis"),
         hop("scrape", metrics.scraped, "app", "prometheus", patience_s=_SCRAPE_S),
         hop("metrics", metrics.requests_equal, "ledger", "exposition", "scrape", patience_s=_SCRAPE_S),
+        hop("calls", metrics.calls_equal, "metrics", patience_s=_SCRAPE_S),
         hop("durations", metrics.durations_hold, "metrics"),
         hop("logs", logs.each_once, "ledger", "loki", patience_s=_PUSH_S),
         hop("spans", traces.newest_arrived, "ledger", "tempo", patience_s=_TRACE_S),

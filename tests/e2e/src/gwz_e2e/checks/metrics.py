@@ -1,15 +1,16 @@
 """Metrics: scraped, equal to the ledger, and their exemplars lead to the ledger's traces."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 from gwz_e2e.case import Case
 from gwz_e2e.compare import differences, shorten
 from gwz_e2e.hops import Finding
-from gwz_instrument.semconv import health, http
+from gwz_instrument.semconv import health, http, inference
 
 _ROUTE = ("method", "path")
+_MONEY = 1e-9
 
 
 def scraped(case: Case) -> Finding:
@@ -43,6 +44,44 @@ def requests_equal(case: Case) -> Finding:
         not phrases,
         shorten(phrases)
         or f"{len(case.ledger)} requests over {len(by_status)} series of {http.REQUESTS.name} equal the ledger",
+    )
+
+
+def calls_equal(case: Case) -> Finding:
+    """Of every provider and model: the calls by how they ended, the tokens, and the money to a billionth of a dollar."""
+    calls = [entry for entry in case.ledger if entry.provider is not None]
+    paid = [entry for entry in calls if entry.cost_usd is not None]
+    tokens: Counter[tuple[str | None, ...]] = Counter()
+    money: defaultdict[tuple[str | None, ...], float] = defaultdict(float)
+    for entry in paid:
+        tokens[entry.provider, entry.model, "input"] += entry.input_tokens or 0
+        tokens[entry.provider, entry.model, "output"] += entry.output_tokens or 0
+        money[entry.provider, entry.model] += entry.cost_usd or 0.0
+    by_provider: defaultdict[tuple[str | None], float] = defaultdict(float)
+    for (provider, _), amount in money.items():
+        by_provider[(provider,)] += amount
+    streams = Counter((e.provider, e.model) for e in calls if e.stream and e.status == 200)
+    of = _Selector(case, instance=case.address)
+    names = ("provider", "model")
+    phrases = [
+        *of.differences(
+            inference.REQUESTS.name, Counter((e.provider, e.model, str(e.outcome)) for e in calls), *names, "status"
+        ),
+        *of.differences(f"{inference.DURATION.name}_count", Counter((e.provider, e.model) for e in calls), *names),
+        *of.differences(
+            f"{inference.PROVIDER_RESPONSE_TIME.name}_count", Counter((e.provider,) for e in calls), "provider"
+        ),
+        *of.differences(f"{inference.FIRST_CHUNK.name}_count", streams, *names),
+        *of.differences(f"{inference.STREAMING_DURATION.name}_count", streams, *names),
+        *of.differences(inference.TOKENS.name, tokens, *names, "token_type"),
+        *of.money(inference.CREDITS.name, money, *names),
+        *of.money(inference.COST.name, by_provider, "provider"),
+    ]
+    return Finding(
+        bool(paid) and not phrases,
+        shorten(phrases)
+        or f"{len(calls)} calls, {sum(tokens.values())} tokens and {sum(money.values()):.6f} dollars equal the ledger",
+        {"tokens": sum(tokens.values()), "dollars": sum(money.values())},
     )
 
 
@@ -100,3 +139,12 @@ class _Selector:
 
     def differences(self, name: str, wanted: Mapping[Any, float], *by: str) -> list[str]:
         return [f"{name} {phrase}" for phrase in differences(wanted, self.totals(name, *by))]
+
+    def money(self, name: str, wanted: Mapping[Any, float], *by: str) -> list[str]:
+        """The differences between amounts that are more than the order of the additions makes."""
+        found = self.totals(name, *by)
+        return [
+            f"{name} {' '.join(map(str, key))}: {found.get(key, 0.0):.12f} instead of {wanted.get(key, 0.0):.12f}"
+            for key in sorted(wanted.keys() | found.keys())
+            if abs(found.get(key, 0.0) - wanted.get(key, 0.0)) > _MONEY
+        ]
