@@ -136,7 +136,14 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(models)
     app.add_api_route("/health", _health)
     app.add_exception_handler(AnyHTTPException, _explain)
-    instrument(app, providers=PROVIDERS, models=tuple(model.id for model in MODELS))
+    instrument(
+        app,
+        providers=PROVIDERS,
+        models=tuple(model.id for model in MODELS),
+        health_window_s=20,
+        anomaly_window_s=20,
+        anomaly_baseline_s=120,
+    )
     return app
 
 

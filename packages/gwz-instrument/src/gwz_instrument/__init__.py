@@ -13,11 +13,26 @@ from .telemetry import Telemetry, instrument
 if TYPE_CHECKING:
     from .exchange import annotate
     from .model_calls import inference
+    from .providers import observe_breaker
     from .takeover import CollisionError
 
-__all__ = ["CollisionError", "Settings", "SettingsError", "Telemetry", "annotate", "inference", "instrument"]
+__all__ = [
+    "CollisionError",
+    "Settings",
+    "SettingsError",
+    "Telemetry",
+    "annotate",
+    "inference",
+    "instrument",
+    "observe_breaker",
+]
 
-_LATER = {"CollisionError": "takeover", "annotate": "exchange", "inference": "model_calls"}
+_LATER = {
+    "CollisionError": "takeover",
+    "annotate": "exchange",
+    "inference": "model_calls",
+    "observe_breaker": "providers",
+}
 """Names whose modules import what is slow to load."""
 
 

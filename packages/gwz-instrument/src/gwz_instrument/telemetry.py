@@ -189,9 +189,11 @@ def _parts(  # noqa: PLR0917  # each is made where it can be undone, and goes to
     handler: "LokiHandler | None",
     guard: "Guard",
 ) -> "Parts":
+    from . import multiprocess  # noqa: PLC0415
     from .exposition import Exposition  # noqa: PLC0415
     from .http import Parts  # noqa: PLC0415
     from .labels import HttpLabels  # noqa: PLC0415
+    from .providers import watch_providers  # noqa: PLC0415
     from .recording import install, make_recording  # noqa: PLC0415
     from .routes import RouteTemplates  # noqa: PLC0415
     from .semconv import http as semconv_http  # noqa: PLC0415
@@ -210,6 +212,8 @@ def _parts(  # noqa: PLR0917  # each is made where it can be undone, and goes to
         ),  # which knows the application, and would keep it
         **({} if spans_out is None else {"end_span": spans_out.end}),
     )
+    if not multiprocess.enabled():  # one worker's share of the calls is no provider's health
+        recording.observers.append(watch_providers(collectors, settings))
     install(recording)
     return Parts(
         app_name=settings.service_name,
