@@ -11,10 +11,15 @@ from .settings import Settings, SettingsError
 from .telemetry import Telemetry, instrument
 
 if TYPE_CHECKING:
+    from .business import count, gauge
+    from .caches import cache
+    from .databases import database
     from .exchange import annotate
     from .model_calls import inference
     from .providers import observe_breaker
+    from .stages import stage
     from .takeover import CollisionError
+    from .tasks import task
 
 __all__ = [
     "CollisionError",
@@ -22,16 +27,28 @@ __all__ = [
     "SettingsError",
     "Telemetry",
     "annotate",
+    "cache",
+    "count",
+    "database",
+    "gauge",
     "inference",
     "instrument",
     "observe_breaker",
+    "stage",
+    "task",
 ]
 
 _LATER = {
     "CollisionError": "takeover",
     "annotate": "exchange",
+    "cache": "caches",
+    "count": "business",
+    "database": "databases",
+    "gauge": "business",
     "inference": "model_calls",
     "observe_breaker": "providers",
+    "stage": "stages",
+    "task": "tasks",
 }
 """Names whose modules import what is slow to load."""
 

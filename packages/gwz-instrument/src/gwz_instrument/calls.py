@@ -12,7 +12,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind
 
-from . import background, outcomes, reports
+from . import background, outcomes, reports, stages
 from .exchange import Exchange, sampled_trace_id
 from .exchange import current as current_exchange
 from .outcomes import Outcome
@@ -201,6 +201,7 @@ class Call:
                     f"{options.operation} {options.model_name}", kind=SpanKind.CLIENT
                 )
             self.trace_id = sampled_trace_id(self.span or trace.get_current_span())
+            stages.frontend_done(self.exchange, recording)
         except Exception:  # noqa: BLE001  # no fault of ours may cost a call
             recording.complain("begin")
 

@@ -80,6 +80,11 @@ class Collectors(Collector):
         found: Callable[[], Reader | None] = WeakMethod(reader) if isinstance(reader, MethodType) else lambda: reader
         self._readers.setdefault(entry.name, {})[id(owner)] = found
 
+    def look(self) -> None:
+        """Read what is watched, so that what its readers ask elsewhere is on its way before the first scrape."""
+        for entry in self._entries:
+            self._read(entry)
+
     def collect(self) -> Iterator[Family]:
         """Yield every metric of the contract."""
         for entry in self._entries:
@@ -104,8 +109,14 @@ class Collectors(Collector):
             self.tell("metrics", health.DELIVERED, 0)  # a worker that was forked opens its files when it first counts
             multiprocess.check_own_files()
             for entry in self._entries:
-                for values, number in self._read(entry).items():
-                    self.child(entry, *values).set(number)
+                if entry.name in self._readers:
+                    self._publish(entry, self._read(entry))
+
+    def _publish(self, entry: Metric, now: Mapping[Values, float]) -> None:
+        for values in set(self._cells[entry.name]).difference(now):
+            self.child(entry, *values).set(multiprocess.gone(entry))
+        for values, number in now.items():
+            self.child(entry, *values).set(number)
 
     def _read(self, entry: Metric) -> Mapping[Values, float]:
         found: dict[Values, float] = {}

@@ -25,6 +25,8 @@ from .semconv import Metric, http
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 _SUMMED = ("counter", "histogram", "summary")
+_GONE: Final = float("-inf")
+"""The least of all, so that any worker's value comes before it; where no worker has one there is no series."""
 _FOLDED = 0  # no process has this pid
 _LOCK_FILE = "gwz.lock"
 _LOST = "gwz_lost_"
@@ -122,8 +124,17 @@ def _metric(entry: Metric) -> prometheus_client.metrics.MetricWrapperBase:
             entry.name, entry.brief, entry.label_names, registry=None, buckets=entry.buckets
         )
     # Requests in progress add up; of the others the worst worker's is the one to know.
-    mode: Literal["livesum", "livemax"] = "livesum" if entry is http.IN_PROGRESS else "livemax"
+    mode: Literal["livesum", "livemax"] = "livesum" if _adds_up(entry) else "livemax"
     return prometheus_client.Gauge(entry.name, entry.brief, entry.label_names, registry=None, multiprocess_mode=mode)
+
+
+def gone(entry: Metric) -> float:
+    """What a worker writes for a gauge's series that it no longer has: the files forget none."""
+    return 0.0 if _adds_up(entry) else _GONE
+
+
+def _adds_up(entry: Metric) -> bool:
+    return entry is http.IN_PROGRESS
 
 
 @contextlib.contextmanager
@@ -149,7 +160,10 @@ class _Files(Collector):
 
     def collect(self) -> Iterable[Family]:
         files = [str(file) for file in self._folder.glob("*.db") if not _empty(file)]
-        return MultiProcessCollector.merge(files)  # type: ignore[no-any-return, no-untyped-call]
+        families: Iterable[Family] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+        for family in families:
+            family.samples = [sample for sample in family.samples if sample.value != _GONE]
+        return families
 
 
 def check_own_files() -> None:

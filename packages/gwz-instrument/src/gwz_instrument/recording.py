@@ -121,6 +121,16 @@ def make_recording(
 def install(recording: Recording) -> None:
     """Let recorders outside of any request write here: the application that was instrumented last."""
     _installed[:] = [recording]
+    while _waiting:
+        _waiting.pop(0)(recording)
+
+
+def when_installed(start: Callable[[Recording], object]) -> None:
+    """Call `start` with where recorders write: now, or as soon as there is an application."""
+    if _installed:
+        start(recording() or _installed[0])
+    else:
+        _waiting.append(start)
 
 
 def recording() -> Recording | None:
@@ -137,5 +147,6 @@ def recording() -> Recording | None:
 
 
 _installed: list[Recording] = []
+_waiting: list[Callable[[Recording], object]] = []
 _complained: set[str] = set()
 _LOG: Final = logging.getLogger("gwz_instrument")

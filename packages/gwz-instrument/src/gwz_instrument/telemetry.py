@@ -60,6 +60,13 @@ class Telemetry:
             _detach(self._logs)
         self._shut_down(time.monotonic() + (_EXIT_S if timeout_s is None else timeout_s), patient=timeout_s is None)
 
+    def attach(self, thing: Any, *, database: str | None = None) -> None:
+        """Have an engine, a Redis client or httpx recorded; see `attach.attach`, which says what is raised."""
+        from .attach import attach  # noqa: PLC0415
+        from .metrics import collectors_of  # noqa: PLC0415
+
+        attach(thing, collectors_of(self.registry), database=database)
+
     def _shut_down(self, until: float, *, patient: bool) -> None:
         """Stop by `until`; `patient`, go on for as long as Loki takes line after line."""
         if self._logs is not None:

@@ -23,7 +23,7 @@ class Upkeep:
     def __init__(self, guard: Guard, collectors: Collectors) -> None:
         self._guard = guard
         self._collectors = collectors
-        self._publishing_pid = 0
+        self._serving_pid = 0
         for entry, read in (
             (health.LOOP_LAG, _RUNTIME.loop_lag_s),
             (health.CPU, _RUNTIME.cpu_ratio),
@@ -36,9 +36,11 @@ class Upkeep:
         self._guard.put_back()
         with suppress(RuntimeError):  # a scrape is answered in a thread, where no loop runs
             _RUNTIME.watch_loop(asyncio.get_running_loop())
-        if multiprocess.enabled() and self._publishing_pid != os.getpid():
-            self._publishing_pid = os.getpid()
-            threading.Thread(target=self._publish, name="gwz-publish", daemon=True).start()
+        if self._serving_pid != os.getpid():
+            self._serving_pid = os.getpid()
+            self._collectors.look()
+            if multiprocess.enabled():
+                threading.Thread(target=self._publish, name="gwz-publish", daemon=True).start()
 
     def _publish(self) -> None:
         """Let the other workers' scrapes see this one's gauges."""
