@@ -32,7 +32,7 @@ def test_the_command_is_installed_under_its_name():
     assert EntryPoint("gwz-instrument", project["scripts"]["gwz-instrument"], "console_scripts").load() is cli.main
 
 
-@pytest.mark.parametrize("arguments", [(), ("contracts",), ("contract", "--yaml")])
+@pytest.mark.parametrize("arguments", [(), ("contracts",), ("contract", "--yaml"), ("check",), ("check", "a", "b")])
 def test_wrong_arguments_are_two_and_say_so_on_stderr(arguments):
     done = run(*arguments)
     assert done.returncode == 2
@@ -45,8 +45,10 @@ def test_help_names_every_command_and_the_exit_codes(capsys):
         cli.main(["--help"])
     assert exit_.value.code == 0
     shown = capsys.readouterr().out
-    assert "contract" in shown
-    assert "Exit codes: 0 done, 2 wrong arguments" in shown
+    assert "print every declared metric" in shown
+    assert "hold a live /metrics against the contract" in shown
+    words = " ".join(shown.split())
+    assert "Exit codes: 0 done, 2 wrong arguments, 6 nothing to check could be had, 8 the check has findings." in words
 
 
 def test_a_reader_that_leaves_early_gets_no_traceback():
@@ -65,3 +67,15 @@ def test_a_reader_that_leaves_early_gets_no_traceback():
 def test_main_returns_its_exit_code(capsys):
     assert cli.main(["contract"]) == 0
     assert capsys.readouterr().out == contract_json()
+
+
+def test_the_contract_command_loads_no_network():
+    """It is what the build calls, where there may be none."""
+    script = """
+import sys
+from gwz_instrument import cli
+cli.main(["contract"])
+print({"urllib.request", "prometheus_client", "gwz_instrument.check"} & set(sys.modules), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr.strip() == "set()"

@@ -81,6 +81,24 @@ def test_what_a_server_has_left_arrives_when_it_is_told_to_end(tmp_path, loki, r
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["http/protobuf"])
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+def test_a_slow_loki_gets_every_line_and_none_is_called_lost(tmp_path, loki, receiver, told, monkeypatch):
+    take = loki.take
+    monkeypatch.setattr(loki, "take", lambda push: time.sleep(0.8) or take(push))
+    with served(tmp_path, loki.url, receiver.url) as (process, address):
+        for _ in range(REQUESTS):
+            get(f"{address}/ping")
+        process.send_signal(told)
+        process.wait(20)
+        said = process.stderr.read()
+    messages = [json.loads(line)["message"] for _, _, line, _ in loki.lines]
+    assert messages.count("GET /ping 200") == REQUESTS
+    assert "given up" not in said
+    assert [span.name for span in receiver.spans] == ["GET /ping"] * REQUESTS
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
 def test_a_server_ends_in_time_with_loki_and_tempo_hanging(tmp_path, told):
     """The stop of the application and the exit of the process share two seconds."""

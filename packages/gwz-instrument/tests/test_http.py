@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import contextvars
+import copy
 import dataclasses
 import gc
 import gzip
@@ -917,8 +918,52 @@ async def test_a_mounted_application_that_is_instrumented_too_counts_no_request_
     }
 
 
+async def test_a_mounted_application_with_metrics_of_its_own_counts_there_and_tells_nothing(loki):
+    """One request is one line, whatever the number of applications that it passes."""
+    outer, inner, registries = FastAPI(), FastAPI(), (CollectorRegistry(), CollectorRegistry())
+    inner.get("/things/{thing}")(lambda thing: thing)
+    outer.mount("/inner", inner)
+    handles = [
+        instrument(app, registry=registry, service_name=name, loki_url=loki.url)
+        for app, registry, name in zip((outer, inner), registries, ("outer", "inner"), strict=True)
+    ]
+    try:
+        await call(outer, "/inner/things/1")
+        counted = [
+            {s.labels["path"]: s.value for f in registry.collect() for s in f.samples if s.name == REQUESTS}
+            for registry in registries
+        ]
+        assert counted == [{"/inner/things/{thing}": 1}, {"/things/{thing}": 1}]
+        start, _ = await call(outer, "/inner/metrics")
+        assert start["status"] == 200
+    finally:
+        for handle in handles:
+            handle.shutdown()
+    messages = [json.loads(line)["message"] for _, _, line, _ in loki.lines]
+    assert [message for message in messages if "things" in message] == ["GET /inner/things/{thing} 200"]
+
+
+async def test_a_scope_can_be_copied_and_used_again(world):
+    scope = {"type": "http", "method": "GET", "path": "/items/1", "headers": [], "root_path": "", "query_string": b""}
+    copies = []
+
+    async def app(scope, _receive, send):
+        copies.append(copy.deepcopy({key: value for key, value in scope.items() if key != "app"}))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async def send(_message):
+        pass
+
+    world.asgi.app = app
+    for _ in range(2):
+        await world.asgi(scope, None, send)
+    assert len(copies) == 2
+    assert sum(world.samples(REQUESTS).values()) == 2
+
+
 async def test_a_client_that_has_left_is_no_exception_of_the_application():
-    """From 2.4 of the specification on a server raises OSError where a response can no longer be sent."""
+    """A server may raise OSError where a response can no longer be sent; from 2.4 of the specification on it is to."""
     gone = OSError("the client has left")
 
     async def app(_scope, _receive, send):
@@ -930,9 +975,7 @@ async def test_a_client_that_has_left_is_no_exception_of_the_application():
     app.routes = ()
     world = World(app)
     with pytest.raises(OSError, match="the client has left"):
-        await world.asgi(
-            {"type": "http", "method": "GET", "path": "/", "headers": [], "asgi": {"spec_version": "2.4"}}, None, send
-        )
+        await world.asgi({"type": "http", "method": "GET", "path": "/", "headers": []}, None, send)
     assert world.samples("fastapi_exceptions_total") == {}
     assert world.samples(REQUESTS) == {("GET", "<unrouted>", "200"): 1}
 

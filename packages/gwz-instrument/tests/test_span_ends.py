@@ -86,7 +86,7 @@ def test_a_flush_returns_when_all_that_was_put_has_ended():
     world.put("slow")
     assert inside.wait(10), "our thread is at it"
     world.put("second")
-    flushing = threading.Thread(target=world.ends.flush)
+    flushing = threading.Thread(target=world.ends.flush, args=(10,))
     flushing.start()
     flushing.join(0.2)
     assert flushing.is_alive(), "the slow one has not ended"
@@ -107,7 +107,7 @@ def test_many_threads_lose_nothing_and_end_nothing_twice():
         thread.start()
     for thread in threads:
         thread.join(20)
-    world.ends.flush()
+    world.ends.flush(10)
     assert Counter(world.names) == Counter(f"{number}.{each}" for number in range(4) for each in range(300))
 
 
@@ -118,7 +118,7 @@ def test_beyond_what_may_wait_the_bringer_ends_the_span_itself(monkeypatch):
     for name in ("one", "two", "three"):
         world.put(name)
     assert world.names == ["three"]
-    world.ends.flush()
+    world.ends.flush(10)
     assert world.names == ["three", "one", "two"]
 
 
@@ -143,12 +143,49 @@ def test_a_processor_that_fails_costs_one_span_and_is_told_once(caplog):
     world.provider.add_span_processor(Failing(world.exporter))
     for name in ("bad", "good", "bad"):
         world.put(name)
-    world.ends.flush()
+    world.ends.flush(10)
     assert world.names == ["bad", "good", "bad"]
     assert world.counted == {("traces", "fault"): 2}
     assert [record.message.split(";")[0] for record in caplog.records] == [
         "gwz-instrument failed at its own work (span)"
     ]
+
+
+def test_a_processor_that_hangs_holds_up_a_flush_no_longer_than_it_is_told():
+    world, gate = World(), threading.Event()
+
+    class Hanging(SimpleSpanProcessor):
+        def on_end(self, _span):
+            gate.wait(20)
+
+    world.provider.add_span_processor(Hanging(world.exporter))
+    try:
+        for _ in range(3):
+            world.put()
+        began = time.monotonic()
+        time.sleep(0.2)  # our thread is at the first of them
+        assert world.ends.flush(0.1) is False
+        world.ends.give_up()
+        assert time.monotonic() - began < 5
+        assert world.counted == {("traces", "shutdown"): 2}
+    finally:
+        gate.set()
+
+
+def test_a_finalizer_may_bring_a_span_while_another_is_brought(monkeypatch):
+    world, brought = World(), []
+
+    class Wake:
+        def put(self, _nothing):
+            if not brought:
+                brought.append(True)
+                world.put("from a finalizer")
+
+    monkeypatch.setattr(world.ends, "_wake", Wake())
+    monkeypatch.setattr(world.ends, "_started", True)  # without a thread
+    world.put("first")
+    assert world.ends.flush(10)
+    assert world.names == ["first", "from a finalizer"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -159,7 +196,7 @@ def test_a_child_ends_its_own_spans_and_none_of_its_parent_s(monkeypatch):
     world.put("parent's")
     child = os.fork()
     if child == 0:
-        world.ends.flush()
+        world.ends.flush(10)
         before = list(world.names)
         world.put("child's")
         until = time.monotonic() + 5
@@ -167,7 +204,7 @@ def test_a_child_ends_its_own_spans_and_none_of_its_parent_s(monkeypatch):
             time.sleep(0.01)
         os._exit(0 if (before, world.names) == ([], ["child's"]) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    world.ends.flush()
+    world.ends.flush(10)
     assert world.names == ["parent's"]
 
 

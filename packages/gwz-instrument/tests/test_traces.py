@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider, sampling
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode, TraceFlags, TraceState
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -18,6 +18,7 @@ from opentelemetry.util._once import Once
 
 from gwz_instrument import traces
 from gwz_instrument.settings import Settings, SettingsError
+from gwz_instrument.span_ends import SpanEnd
 from gwz_instrument.span_export import Outlet
 from gwz_instrument.traces import Traces, attribute, parent
 
@@ -427,3 +428,21 @@ def test_without_traceparent_nothing_is_built():
 def test_a_value_from_outside_is_made_one_that_a_span_carries(given, carried):
     assert attribute(given) == carried
     assert type(attribute(given)) is type(carried)
+
+
+def test_the_provider_s_own_flush_and_shutdown_miss_no_span_of_a_request():
+    """Serverless code and tests flush the provider, whose processors come in the order in which they were added."""
+    started = traces.start(settings())
+    exporter = InMemorySpanExporter()
+    started.provider.add_span_processor(BatchSpanProcessor(exporter))
+    for number, flush in enumerate((started.provider.force_flush, started.provider.shutdown), start=1):
+        started.end(SpanEnd(started.tracer.start_span("GET"), "GET /", {}, False, None, 7))
+        flush()
+        assert [span.name for span in exporter.get_finished_spans()] == ["GET /"] * number
+
+
+def test_spans_of_a_joined_provider_end_at_once():
+    """What was added to it before us would be flushed before it had seen them."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    trace.set_tracer_provider(provider)
+    assert traces.start(settings()).ends is None

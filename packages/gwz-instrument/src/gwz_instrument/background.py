@@ -27,7 +27,7 @@ class Workers:
     def __init__(self) -> None:
         self._waiting: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._running = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # finalizers may give work too
 
     def do(self, work: Callable[[], object]) -> bool:
         """Have `work` done; False if too much is waiting, or no thread can be started, as at the end of the process."""
@@ -57,7 +57,7 @@ class Workers:
                 continue
             try:
                 work()
-            except Exception:  # noqa: BLE001  # the thread must live, whatever this was
+            except BaseException:  # noqa: BLE001  # the thread must live, whatever this was
                 _LOG.exception("gwz-instrument failed at its own work (worker); the application is not affected")
 
 
@@ -79,8 +79,11 @@ class Deadlines:
                 self._forget_gone()
             heapq.heappush(self._due, (time.monotonic() + seconds, next(self._numbers), weakref.ref(thing)))
             if not self._started:
-                self._started = True
-                threading.Thread(target=self._run, name="gwz-deadlines", daemon=True).start()
+                with suppress(
+                    RuntimeError
+                ):  # there is no room for a thread, or the process ends: the next one tries again
+                    threading.Thread(target=self._run, name="gwz-deadlines", daemon=True).start()
+                    self._started = True
             self._changed.notify()
 
     def drop(self, thing: Any) -> None:

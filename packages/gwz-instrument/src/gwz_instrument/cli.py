@@ -8,7 +8,10 @@ from collections.abc import Callable, Sequence
 from .contract import contract_json
 
 _DESCRIPTION = "Metrics, log lines and traces of a GatewayZ backend."
-_EPILOG = "Exit codes: 0 done, 2 wrong arguments. Results go to stdout, diagnostics to stderr."
+_EPILOG = (
+    "Exit codes: 0 done, 2 wrong arguments, 6 nothing to check could be had, 8 the check has findings. "
+    "Results go to stdout, diagnostics to stderr."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,6 +34,19 @@ def _parser() -> argparse.ArgumentParser:
         description="Print every declared metric, log field and span as JSON: what contract.json in the wheel holds.",
     )
     contract.set_defaults(command=_print_contract)
+    check = commands.add_parser(
+        "check",
+        help="hold a live /metrics against the contract",
+        description="Hold a live /metrics against the contract; what the application emits under names of its own is not judged.",
+        epilog=_EPILOG,
+    )
+    check.add_argument("source", metavar="URL|FILE", help="an address, a file with what it answered, or - for stdin")
+    check.add_argument("--json", action="store_true", help="print the report for programs")
+    check.add_argument("--full", action="store_true", help="declared metrics without a sample are findings too")
+    check.add_argument(
+        "--token", help="what /metrics wants as bearer; better in GWZ_METRICS_TOKEN, which no list of processes shows"
+    )
+    check.set_defaults(command=_check)
     return parser
 
 
@@ -38,6 +54,12 @@ def _print_contract(_arguments: argparse.Namespace) -> int:
     sys.stdout.write(contract_json())
     sys.stdout.flush()
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from .check import run  # noqa: PLC0415  # the other commands need no network
+
+    return run(arguments)
 
 
 if __name__ == "__main__":

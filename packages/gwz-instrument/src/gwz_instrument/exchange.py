@@ -48,6 +48,8 @@ class Exchange:
     error: BaseException | None = None
     recording: Any = None
     """Where the recorders write that are used within the request: a `Recording`."""
+    outer: int | None = None
+    """Whose metrics count the request already, in an application that this one is mounted in."""
     lost: OSError | None = None
     """What the server raised when the client had left: no exception of the application's."""
     _start_ns = 0

@@ -102,7 +102,8 @@ class Guard:
             )
 
     def _warn_of_doubled_lines(self) -> None:
-        others = [type(handler) for handler in logging.getLogger().handlers if handler is not self.handler]
+        # Another application's of this process is of our own kind, and a record that has been taken once is not taken again.
+        others = [type(handler) for handler in logging.getLogger().handlers if type(handler) is not type(self.handler)]
         loki = [kind for kind in others if "loki" in kind.__name__.lower()]
         if self.handler is not None and loki and self._is_new("doubled"):
             _LOG.warning(

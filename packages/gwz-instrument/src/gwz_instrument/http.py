@@ -38,7 +38,7 @@ _HISTOGRAMS: Final = (http.DURATION, http.REQUEST_SIZE, http.RESPONSE_SIZE)
 _STARTED: Final = "lifespan.startup.complete"
 _STOPPED: Final = frozenset({"lifespan.shutdown.complete", "lifespan.shutdown.failed"})
 _COUNTED_BY: Final = "gwz_instrument.counted_by"
-"""Where a scope says who counts its request: an application mounted in another comes second."""
+"""Where a scope says whose metrics count its request: an application mounted in another comes second, and tells nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,23 +81,22 @@ class TelemetryMiddleware:
         self._routes: dict[tuple[str, str], _Route] = {}
         self._complained: set[str] = set()
         self._kept_up = False
+        self._mark = id(parts.collectors)  # a scope may be copied, and ours must copy with it
         parts.collectors.watch(http.IN_PROGRESS, self._in_progress, parts)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Handle one ASGI call."""
         kind = scope.get("type")
         if kind == "http":
-            if scope.get(_COUNTED_BY) is self._parts.collectors:
-                return self.app(scope, receive, send)
             try:
                 path = relative_path(scope) if scope.get("root_path") else scope["path"]
                 recorded = path not in self._unrecorded
             except Exception:  # noqa: BLE001  # a server's nonsense is for the application to refuse
                 path, recorded = "", True
-            if recorded:
-                return self._record(scope, receive, send)
             if path == PATH:
                 return self._answer_metrics(scope, send)
+            if recorded and scope.get(_COUNTED_BY) != self._mark:
+                return self._record(scope, receive, send)
         elif kind == "lifespan":
             send = self._over_lifespan(send)
         return self.app(scope, receive, send)
@@ -109,7 +108,6 @@ class TelemetryMiddleware:
             self._complain("begin", "metrics")
             await self.app(scope, receive, send)
             return
-        strict = _raises_when_left(scope)
 
         async def see_receive() -> Message:
             message = await receive()
@@ -119,7 +117,7 @@ class TelemetryMiddleware:
                 self._complain("receive", "metrics")
             return message
 
-        def see_send(message: Message) -> Awaitable[None]:
+        async def see_send(message: Message) -> None:
             ended = False
             try:
                 ended = exchange.see_sent(message)
@@ -127,16 +125,13 @@ class TelemetryMiddleware:
                     self._measure(exchange)
             except Exception:  # noqa: BLE001  # as above
                 self._complain("send", "metrics")
-            return see_passed(message, last=ended) if ended or strict else send(message)
-
-        async def see_passed(message: Message, *, last: bool) -> None:
             try:
                 await send(message)
-            except OSError as error:
+            except OSError as error:  # how a server may report a client that has left
                 exchange.disconnected, exchange.lost = True, error
                 raise
             # An unhandled exception comes after the 500 that answers it, and belongs into the span and the line.
-            if last and not exchange.told and exchange.status != NO_RESPONSE:
+            if ended and not exchange.told and exchange.status != NO_RESPONSE:
                 self._tell(exchange)
 
         token = current.set(exchange)
@@ -153,6 +148,7 @@ class TelemetryMiddleware:
             if not exchange.told:
                 self._tell(exchange)
             exchange.error = exchange.lost = None  # their tracebacks hold this frame
+            scope[_COUNTED_BY] = exchange.outer
             _leave(token, span_token)
 
     def _begin(self, scope: Scope) -> Exchange:
@@ -164,9 +160,10 @@ class TelemetryMiddleware:
         exchange = Exchange(scope, method if method in _METHODS else self._parts.labels.method(method))
         if self._parts.spans is not None:
             self._begin_span(exchange)
-        exchange.told = self._silent
+        exchange.outer = scope.get(_COUNTED_BY)
+        exchange.told = self._silent or exchange.outer is not None
         exchange.recording = self._parts.recording
-        scope[_COUNTED_BY] = self._parts.collectors
+        scope[_COUNTED_BY] = self._mark
         self._live.add(exchange)
         return exchange
 
@@ -376,14 +373,6 @@ def _leave(token: Any, span_token: Any) -> None:
         return
     if span_token is not None:
         otel_context.detach(span_token)
-
-
-def _raises_when_left(scope: Scope) -> bool:
-    """Whether the server raises OSError for a client that has left, as it is to do from 2.4 of the specification on."""
-    try:
-        return bool(scope["asgi"]["spec_version"] >= "2.4")
-    except (KeyError, TypeError):  # optional, or a server's nonsense
-        return False
 
 
 def _single(error: BaseException) -> BaseException:

@@ -27,7 +27,7 @@ class Bounded:
     ) -> None:
         self._admitted = {value: value for value in declared}
         self._budget = budget + len(self._admitted)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the collector may end a request while this thread holds it
         self._refused = collectors.child(health.REFUSED, entry.name, label)
 
     def admit(self, value: object) -> str:

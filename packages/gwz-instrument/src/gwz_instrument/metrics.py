@@ -34,7 +34,7 @@ class Collectors(Collector):
         self._cells: dict[str, dict[Values, Cell]] = {entry.name: {} for entry in self._entries}
         self._readers: dict[str, dict[int, Callable[[], Reader | None]]] = {}
         self._bundles: dict[tuple[str, ...], Bundle | multiprocess.Bundle] = {}
-        self._bundling = threading.Lock()
+        self._bundling = threading.RLock()  # the collector may end a request while this thread holds it
         self._shared = multiprocess.Shared() if multiprocess.enabled() else None
         for signal in health.SIGNAL.values:
             for outcome in health.OUTCOME.values:

@@ -7,6 +7,8 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple
 
 from opentelemetry.trace import Span, Status, StatusCode
@@ -62,18 +64,35 @@ class SpanEnds:
             return
         self._waiting.append(end)
         if self._idle:
-            self._wake.set()
+            self._wake.put(None)
 
-    def flush(self) -> None:
-        """Return when everything that was put before is written."""
-        with self._writing:
+    def flush(self, timeout_s: float) -> bool:
+        """Write everything that was put before; False if something is left after `timeout_s`, as with a processor that hangs."""
+        until = time.monotonic() + timeout_s
+        if not self._writing.acquire(timeout=timeout_s):
+            return False
+        try:
             while self._waiting:
+                if time.monotonic() > until:
+                    return False
                 self._write(self._waiting.popleft())
+        finally:
+            self._writing.release()
+        return True
+
+    def give_up(self) -> None:
+        """Count what still waits as lost."""
+        lost = 0
+        with suppress(IndexError):
+            while True:
+                self._waiting.popleft()
+                lost += 1
+        self._count("traces", health.SHUTDOWN, lost)
 
     def _start_empty(self) -> None:
         self._waiting: deque[SpanEnd] = deque()
         self._writing = threading.RLock()
-        self._wake = threading.Event()
+        self._wake: SimpleQueue[None] = SimpleQueue()  # whose put may be called within a put, by a finalizer
         self._idle, self._started = True, False
 
     def _start(self) -> bool:
@@ -87,11 +106,12 @@ class SpanEnds:
 
     def _round(self) -> None:
         """Write what has gathered; afterwards it is known whether somebody has to wake us."""
-        self.flush()
-        self._wake.clear()
+        self.flush(_FOREVER_S)
+        while not self._wake.empty():
+            self._wake.get()
         self._idle = True
         if self._waiting:  # brought in between, by who saw us at work
-            self._wake.set()
+            self._wake.put(None)
 
     def _write(self, end: SpanEnd) -> None:
         try:
@@ -103,9 +123,11 @@ class SpanEnds:
                 _LOG.exception("gwz-instrument failed at its own work (span); requests are not affected")
 
 
-def _run(find: "weakref.ref[SpanEnds]", wake: threading.Event) -> None:
+def _run(find: "weakref.ref[SpanEnds]", wake: "SimpleQueue[None]") -> None:
     """Write round after round, for as long as there is somebody to write for."""
-    while wake.wait(_ABANDONED_S) or find() is not None:
+    while True:
+        with suppress(Empty):
+            wake.get(timeout=_ABANDONED_S)
         ends = find()
         if ends is None:
             return
@@ -118,4 +140,5 @@ def _run(find: "weakref.ref[SpanEnds]", wake: threading.Event) -> None:
 
 
 _ABANDONED_S: Final = 30.0
+_FOREVER_S: Final = 3600.0
 _LOG = logging.getLogger("gwz_instrument")

@@ -25,6 +25,7 @@ from opentelemetry.trace import TracerProvider
 from .redact import redact
 from .semconv import health
 from .settings import GRPC
+from .span_ends import SpanEnds
 from .span_text import cleaned
 from .traces import EXIT_S, Count
 
@@ -228,6 +229,21 @@ class Outlet(SpanProcessor):
         self._exporter.renew()
         if not self._closed:
             self._errands = _Errands()
+
+
+class EndsFirst(SpanProcessor):
+    """Has spans ended that wait for it before the processors that come after are flushed or shut down."""
+
+    def __init__(self, ends: SpanEnds) -> None:
+        self._ends = ends
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """End what waits."""
+        return self._ends.flush(timeout_millis / 1000)
+
+    def shutdown(self) -> None:
+        """End what waits."""
+        self._ends.flush(EXIT_S)
 
 
 class _Errands:

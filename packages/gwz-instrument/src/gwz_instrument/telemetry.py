@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -25,8 +26,10 @@ if TYPE_CHECKING:  # all of this loads when it is needed: importing the package 
     from .traces import Traces
 
 _EXIT_S: Final = 1.4
-"""What the end of a process may take, the stop of its application included, with everything down."""
-_STOP_S: Final = 1.0
+"""What the stop of an application, or the exit of its process, may take with everything down."""
+_SECOND_TRY_S: Final = 0.1
+"""What an exit gets that follows a stop whose deliveries failed."""
+_JUST_NOW_S: Final = 2.0
 _SPANS_S: Final = 0.4
 """What the spans get even when the lines took all the time."""
 _LOGGERS: Final = ("", "uvicorn")
@@ -111,26 +114,30 @@ def instrument(
 
 def _shut_all_down() -> None:
     """Stop every application's telemetry, all within the time of one."""
-    until = time.monotonic() + _EXIT_S - _stopping.spent_s
+    hopeless = _stopping.failed and time.monotonic() - _stopping.ended_s < _JUST_NOW_S
+    until = time.monotonic() + (_SECOND_TRY_S if hopeless else _EXIT_S)
     for number, telemetry in enumerate(_instrumented.values()):
-        telemetry._shut_down(until, patient=number == 0)  # noqa: SLF001  # of this module
+        telemetry._shut_down(until, patient=number == 0 and not hopeless)  # noqa: SLF001  # of this module
 
 
 def _flush_at_stop(traces: "Traces | None", handler: "LokiHandler | None") -> None:
-    """Send what is left when an application has stopped: after SIGTERM, uvicorn ends without any exit hook."""
-    began = time.monotonic()
-    if handler is not None:
-        handler.drain(patience_s=_STOP_S - (_SPANS_S if traces else 0.0))
-    if traces is not None:
-        traces.force_flush(max(_SPANS_S, began + _STOP_S - time.monotonic()))
-    _stopping.spent_s = min(time.monotonic() - began, _STOP_S)
+    """Send what is left when an application has stopped: after SIGTERM, uvicorn ends without any exit hook.
+
+    Spans and lines at the same time, so that each has the whole of it.
+    """
+    with ThreadPoolExecutor(1, "gwz-stop") as pool:
+        spans = pool.submit(traces.force_flush, _EXIT_S) if traces is not None else None
+        lines_sent = handler is None or handler.drain(patience_s=_EXIT_S)
+        spans_sent = spans is None or spans.result()
+    _stopping.ended_s, _stopping.failed = time.monotonic(), not (lines_sent and spans_sent)
 
 
 @dataclass(slots=True)
 class _Stopping:
-    """What the last stop of an application took of the time that the end of the process may take."""
+    """What became of the last stop of an application."""
 
-    spent_s: float = 0.0
+    ended_s: float = 0.0
+    failed: bool = False
 
 
 def _checked(app: Any, settings: Settings | None, overrides: dict[str, Any]) -> Settings:

@@ -4,11 +4,12 @@ import logging
 import os
 import re
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -106,21 +107,20 @@ class Traces:
 
     def force_flush(self, timeout_s: float) -> bool:
         """Send every finished span; False if one was lost or is still here after `timeout_s`."""
-        self._end_all()
-        return self.outlet is None or self.outlet.flush(timeout_s)
+        until = time.monotonic() + timeout_s
+        ended = self.ends is None or self.ends.flush(timeout_s)
+        return (self.outlet is None or self.outlet.flush(max(0.0, until - time.monotonic()))) and ended
 
     def shutdown(self, timeout_s: float = EXIT_S) -> None:
         """Send what is finished, for `timeout_s` at most, and count the rest as lost; safe to call twice.
 
         A provider that the application made goes on without us, and so does one that another application shares.
         """
-        self._end_all()
+        until = time.monotonic() + timeout_s
+        if self.ends is not None and not self.ends.flush(timeout_s):
+            self.ends.give_up()
         if self.outlet is not None:
-            self.outlet.leave(self, timeout_s)
-
-    def _end_all(self) -> None:
-        if self.ends is not None:
-            self.ends.flush()
+            self.outlet.leave(self, max(0.0, until - time.monotonic()))
 
 
 def start(settings: Settings, *, count: Count = lambda _signal, _word, _number: None) -> Traces | None:
@@ -135,13 +135,25 @@ def start(settings: Settings, *, count: Count = lambda _signal, _word, _number: 
     existing = trace.get_tracer_provider()
     unset = isinstance(existing, trace.ProxyTracerProvider)
     provider = _new_provider(settings) if unset else existing
+    ends = _ends_of(provider, count, ours=unset)
     outlet = _outlet(provider, settings, count)
     if unset:
         trace.set_tracer_provider(provider)  # last: a wrong setting leaves the process as it was
-    traces = Traces(provider, provider.get_tracer(spans.SCOPE), outlet, SpanEnds(count))
+    traces = Traces(provider, provider.get_tracer(spans.SCOPE), outlet, ends)
     if outlet is not None:
         outlet.join(traces, count)
     return traces
+
+
+def _ends_of(provider: TracerProvider, count: Count, *, ours: bool) -> SpanEnds | None:
+    """Who ends spans of this provider; None for another's, whose processors might be flushed before they see the last ones."""
+    if not ours:
+        return _ends.get(provider)
+    from .span_export import EndsFirst  # noqa: PLC0415
+
+    ends = _ends[provider] = SpanEnds(count)
+    provider.add_span_processor(EndsFirst(ends))  # type: ignore[attr-defined]  # the SDK's
+    return ends
 
 
 def parent(headers: Iterable[tuple[bytes, bytes]]) -> Context:
@@ -302,3 +314,4 @@ _MEMBER: Final = re.compile(
 _LOG = logging.getLogger("gwz_instrument")
 _lock = threading.Lock()
 _outlets: "WeakSet[Outlet]" = WeakSet()
+_ends: "WeakKeyDictionary[TracerProvider, SpanEnds]" = WeakKeyDictionary()

@@ -34,7 +34,9 @@ Count = Callable[[str, str, int], None]
 _SIGNAL: Final = "logs"
 PUSH_PATH: Final = "/loki/api/v1/push"
 MAX_QUEUE_BYTES: Final = 16 * 1024 * 1024
-_PROGRESS_S: Final = 0.3
+_PROGRESS_S: Final = 1.0
+"""How long a Loki that has taken lines may take for more."""
+_HOPELESS_S: Final = 0.3
 _LONGEST_CLOSE_S: Final = 10.0
 _ACCESS_LOG: Final = "uvicorn.access"  # it has whole query strings, and a request has its own line
 
@@ -170,22 +172,23 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
         self._outage.fault(sys.exc_info()[1])
         self._tell(health.FAULT, 1)
 
-    def drain(self, timeout_s: float | None = None, *, patience_s: float = processes.CLOSE_S) -> None:
-        """Deliver what is queued, count the rest as lost, end the thread. Safe to call twice, and to log after.
+    def drain(self, timeout_s: float | None = None, *, patience_s: float = processes.CLOSE_S) -> bool:
+        """Deliver what is queued, count the rest as lost, end the thread; False if any was. Safe to call twice, and to log after.
 
         Without `timeout_s` this takes `patience_s` at most from a Loki that does not answer, and longer only while
         it takes line after line.
         """
         if self._ended:
-            return
+            return True
         flushed = self._flush_while_it_helps(patience_s) if timeout_s is None else self.force_flush(timeout_s)
         ended = self._backlog
         self._begin()
-        lost = ended.close(_PROGRESS_S if flushed else 0.0)
+        lost = ended.close(_HOPELESS_S if flushed else 0.0)
         self._gave_up = lost > 0
         if lost:
             self._tell(health.SHUTDOWN, lost)
             self._outage.given_up(lost)
+        return not lost
 
     def end(self) -> None:
         """Take no more lines: count each as lost, from those that came since `drain` on. For the exit of the process."""
@@ -221,7 +224,7 @@ class LokiHandler(logging_loki.LokiHandler):  # type: ignore[misc]  # it ships n
     def _flush_while_it_helps(self, patience_s: float) -> bool:
         """Give Loki the time that an exit may take, and more only while it takes lines."""
         until = time.monotonic() + _LONGEST_CLOSE_S
-        window = min(_PROGRESS_S, patience_s) if self._gave_up else patience_s
+        window = min(_HOPELESS_S, patience_s) if self._gave_up else patience_s
         while True:
             before = self._backlog.finished
             if self.force_flush(window):

@@ -24,7 +24,7 @@ class Handler(Protocol):
     def restart(self) -> None:
         """Start empty: what is queued and under way is another process's."""
 
-    def drain(self, timeout_s: float | None = None) -> None:
+    def drain(self, timeout_s: float | None = None) -> bool:
         """Deliver, within bounds."""
 
     def end(self) -> None:
