@@ -73,7 +73,8 @@ def forget_exemplars() -> None:
 def take_broken_for_whole() -> None:
     """Let a stream that broke count as one that ended well, as gateways do whose generators swallow what broke it."""
 
-    def well(self: calls.Watch, _error: BaseException) -> None:
+    def well(self: calls.Watch, error: BaseException) -> None:
+        del error
         self.exhausted()
 
     calls.Watch.broken = well  # type: ignore[method-assign]
