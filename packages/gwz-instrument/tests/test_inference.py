@@ -2,8 +2,10 @@
 
 import asyncio
 import contextvars
+import copy
 import gc
 import json
+import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
@@ -17,13 +19,13 @@ from fastapi.responses import StreamingResponse
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import StatusCode, use_span
 from prometheus_client import CollectorRegistry
 
-from gwz_instrument import inference
+from gwz_instrument import background, inference
 from gwz_instrument import recording as recordings
 from gwz_instrument.call_records import AttemptEnded, UsageKnown
-from gwz_instrument.calls import current
+from gwz_instrument.calls import Attempt, Call, current
 from gwz_instrument.metrics import Collectors
 from gwz_instrument.recording import make_recording
 from gwz_instrument.settings import Settings
@@ -673,7 +675,8 @@ def test_a_thread_that_begins_after_its_deadline_is_no_call(world):
         with inference(provider="p", model="m") as call:
             call.usage(input_tokens=5)
 
-    contexts[0].run(late)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(contexts[0].run, late).result(5)
     assert world.requests == {("p", "m", "timeout"): 1}
     assert world.tokens == {}
 
@@ -731,7 +734,7 @@ def test_what_is_said_twice_counts_once(world, caplog):
         call.usage(input_tokens=8)
     assert world.tokens == {("p", "m", "input"): 5, ("p", "m", "output"): 7}
     assert world.samples("gwz_telemetry_dropped_total") == {("metrics", "invalid"): 2}
-    assert len([record for record in caplog.records if "a second input_tokens" in record.getMessage()]) == 1
+    assert len([record for record in caplog.records if "a second input_tokens = 6" in record.getMessage()]) == 1
 
 
 def test_estimated_tokens_are_counted_apart_and_visible(world):
@@ -914,6 +917,616 @@ def test_a_name_that_cannot_be_read_from_the_arguments_costs_the_label(world):
 
     ask({})
     assert world.requests == {("p", "_other", "success"): 1}
+
+
+# Broken off, left, late
+
+
+async def test_a_generator_that_is_broken_off_costs_the_task_none_of_its_later_calls(world):
+    """Somebody else closes it, in another context: the block cannot be taken back where it was entered."""
+
+    async def source():
+        async with inference(provider="p", model="m") as call, call.attempt(provider="p"):
+            yield 1
+            yield 2
+
+    async def read_one():
+        async for _ in source():
+            break
+        gc.collect()
+        await asyncio.sleep(0.01)
+
+    outer = world.recording.tracer.start_span("outer")
+    with use_span(outer):
+        for _ in range(2):
+            await read_one()
+        with inference(provider="q", model="m") as call:
+            pass
+    assert world.requests == {("p", "m", "cancelled"): 2, ("q", "m", "success"): 1}
+    assert call.outer is None
+    parents = [span.parent.span_id for span in world.exporter.get_finished_spans() if span.name == "chat m"]
+    assert parents == [outer.get_span_context().span_id] * 3
+
+
+async def test_a_worker_that_was_born_in_a_call_that_timed_out_is_recorded(world):
+    async def worker():
+        await asyncio.sleep(0.01)
+        with inference(provider="q", model="m"):
+            pass
+
+    def time_out():
+        with inference(provider="p", model="m"):
+            tasks.append(asyncio.create_task(worker()))
+            raise TimeoutError
+
+    tasks = []
+    with pytest.raises(TimeoutError):
+        time_out()
+    await tasks[0]
+    assert world.requests == {("p", "m", "timeout"): 1, ("q", "m", "success"): 1}
+
+
+async def test_a_task_joins_no_call_whose_block_has_been_left(world):
+    async def title():
+        await asyncio.sleep(0.01)
+        with inference(provider="q", model="m") as call:
+            call.usage(input_tokens=1000)
+
+    async with inference(provider="p", model="m") as call:
+        task = asyncio.create_task(title())
+        stream = call.wrap(achunks(usage=(1, 2)))
+    await task
+    assert [chunk async for chunk in stream]
+    assert world.requests == {("q", "m", "success"): 1, ("p", "m", "success"): 1}
+    assert world.tokens == {("q", "m", "input"): 1000, ("p", "m", "input"): 1, ("p", "m", "output"): 2}
+
+
+async def test_an_attempt_that_was_given_up_changes_nothing_any_more(world):
+    release, done = threading.Event(), threading.Event()
+
+    def slow(attempt):
+        release.wait(10)
+        attempt.read(
+            {"usage": {"prompt_tokens": 1, "completion_tokens": 1}, "error": {"message": "late"}, "model": "late"}
+        )
+        attempt.usage(cost_usd=5)
+        attempt.first_chunk()
+        attempt.fail("late")
+        with inference(provider="p", model="m") as late:
+            late.usage(input_tokens=9)
+        done.set()
+
+    with inference(model="m") as call:
+        with pytest.raises(TimeoutError), call.attempt(provider="p") as attempt:
+            await asyncio.wait_for(asyncio.to_thread(slow, attempt), 0.05)
+        with call.attempt(provider="q") as attempt:
+            release.set()
+            assert await asyncio.to_thread(done.wait, 5)
+            attempt.usage(input_tokens=100, output_tokens=200)
+    assert world.requests == {("q", "m", "success"): 1}
+    assert world.tokens == {("q", "m", "input"): 100, ("q", "m", "output"): 200}
+    assert world.samples("credits_used_total") == {}
+    assert world.samples("gwz_telemetry_dropped_total") == {}
+    assert world.spans["chat m"].attributes["gwz.attempts"] == 2
+
+
+def test_an_attempt_of_a_call_that_is_over_writes_nothing(world):
+    with pytest.raises(TimeoutError), inference(provider="p", model="m") as call:
+        raise TimeoutError
+    with call.attempt(provider="q") as attempt:
+        attempt.usage(input_tokens=1)
+        assert list(attempt.wrap(iter([1]))) == [1]
+    assert [fact[:3] for fact in world.facts] == [("p", "m", "timeout")]
+    assert list(world.spans) == ["chat m"]
+    assert world.tokens == {}
+
+
+def test_the_first_outcome_of_a_stream_is_not_overruled_by_a_later_failure(world):
+    with inference(provider="p", model="m") as call:
+        try:
+            list(call.wrap(chunks(2, error=ConnectionResetError())))
+        except ConnectionResetError:
+            call.fail("upstream")
+    assert world.requests == {("p", "m", "stream_error"): 1}
+    assert world.spans["chat m"].attributes["error.type"] == "ConnectionResetError"
+
+
+def test_a_stream_that_breaks_out_of_its_block_is_a_stream_error(world):
+    with pytest.raises(ConnectionResetError), inference(provider="p", model="m") as call:
+        list(call.wrap(chunks(2, error=ConnectionResetError())))
+    assert world.requests == {("p", "m", "stream_error"): 1}
+
+
+def test_a_stream_that_is_dropped_after_the_client_has_left_says_so(world):
+    """A synchronous upstream is read in threads, where nothing is cancelled."""
+    with inference(provider="p", model="m") as call:
+        stream = call.wrap(chunks())
+    call.exchange = SimpleNamespace(disconnected=True, facts={}, request_id="")
+    next(stream)
+    del stream, call
+    gc.collect()
+    wait_for(lambda: world.requests)
+    assert world.requests == {("p", "m", "client_disconnected"): 1}
+
+
+# Several at once
+
+
+def test_within_a_call_as_within_an_attempt_everything_can_be_told(world):
+    """A helper does not know what it is called within."""
+
+    def helper():
+        with inference(model="m") as call:
+            with call.attempt(provider="q") as attempt:
+                attempt.run(call.run, call.first_chunk)
+                call.read({"usage": {"prompt_tokens": 1, "completion_tokens": 2}})
+            return call.over
+
+    with inference(provider="p", model="m"):
+        assert not helper()
+    assert world.requests == {("p", "m", "success"): 1}, "the helper's own attempt ended last"
+    public = [{name for name in vars(kind) if name[0] != "_"} for kind in (Call, Attempt)]
+    assert {"attempt", "run", "wrap", "read", "usage", "first_chunk"} <= public[0] & public[1]
+
+
+def test_a_stream_that_was_given_up_does_not_end_the_call(world):
+    with inference(model="m") as call:
+        with call.attempt(provider="p"):
+            given_up = call.wrap(chunks())
+        next(given_up)
+        with call.attempt(provider="q"):
+            stream = call.wrap(chunks(usage=(1, 2)))
+    given_up.close()
+    assert world.requests == {}
+    assert list(stream)
+    assert world.requests == {("q", "m", "success"): 1}
+    assert [fact[:3] for fact in world.facts if isinstance(fact, AttemptEnded)] == [
+        ("p", "m", "cancelled"),
+        ("q", "m", "success"),
+    ]
+
+
+async def test_of_attempts_in_a_race_the_one_that_succeeds_decides(world):
+    async def ask(call, provider, seconds, tokens):
+        with call.attempt(provider=provider):
+            call.usage(input_tokens=tokens)
+            await asyncio.sleep(seconds)
+            call.usage(output_tokens=tokens)
+
+    with inference(model="m") as call:
+        tasks = [asyncio.create_task(ask(call, "p", 0.01, 5)), asyncio.create_task(ask(call, "q", 10, 7))]
+        _, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+    assert world.requests == {("p", "m", "success"): 1}
+    assert world.tokens == {("p", "m", "input"): 5, ("p", "m", "output"): 5}
+    assert world.spans["chat m"].attributes["gen_ai.provider.name"] == "p"
+    assert world.samples("gwz_telemetry_dropped_total") == {}
+
+
+def test_no_attempt_outlives_its_call(world):
+    with inference(model="m") as call:
+        call.attempt(provider="p").__enter__()
+        call.attempt(provider="q").__enter__()
+        call.overdue()
+    assert sorted(fact[:3] for fact in world.facts) == [("p", "m", "abandoned"), ("q", "m", "abandoned")]
+    assert set(world.spans) == {"chat m", "chat m at p", "chat m at q"}
+
+
+def test_each_stream_counts_its_own_chunks(world):
+    for second, status in ((iter(()), "error"), (chunks(0, error=LookupError()), "error")):
+        with inference(model="m") as call:
+            for provider, stream in (("p", chunks(2, error=LookupError())), ("q", second)):
+                try:
+                    with call.attempt(provider=provider) as attempt:
+                        list(attempt.wrap(stream))
+                except LookupError:
+                    continue
+        assert world.requests.pop(("q", "m", status))
+    assert world.requests == {("q", "m", "error"): 2}
+
+
+def test_an_answer_that_is_an_error_fails_its_attempt_and_not_the_call(world):
+    @inference(provider="p", model="m")
+    def bad():
+        return {"error": {"message": "overloaded"}}
+
+    with inference(model="m") as call:
+        with call.attempt(provider="p"):
+            bad()
+        with call.attempt(provider="q"):
+            pass
+    with inference(model="m"):
+        bad()
+    assert [fact[:3] for fact in world.facts] == [("p", "m", "error"), ("q", "m", "success"), ("p", "m", "error")]
+    assert world.requests == {("q", "m", "success"): 1, ("p", "m", "error"): 1}
+
+
+def test_one_object_may_be_entered_again_while_it_is_open(world):
+    opener = inference(provider="p", model="m")
+    one, other = contextvars.copy_context(), contextvars.copy_context()
+    first, second = one.run(opener.__enter__), other.run(opener.__enter__)
+    one.run(opener.__exit__, None, TimeoutError(), None)
+    assert (first.over, second.over) == (True, False)
+    other.run(opener.__exit__, None, None, None)
+    with opener as first, opener as second:
+        pass
+    assert (first.over, second.over) == (True, True)
+    assert world.requests == {("p", "m", "timeout"): 1, ("p", "m", "success"): 2}
+
+
+# What decorators meet
+
+
+async def test_a_function_that_returns_an_awaitable_is_awaited_within_the_call(world):
+    """As the clients of SDKs do, whose methods are no coroutine functions."""
+
+    async def real():
+        await asyncio.sleep(0.02)
+        assert isinstance(current.get(), Call)
+        return {"usage": {"prompt_tokens": 1, "completion_tokens": 2}}
+
+    async def slow():
+        raise TimeoutError
+
+    @inference(provider="p", model="m")
+    def ask(what):
+        return what()
+
+    assert await asyncio.create_task(ask(real))
+    with pytest.raises(TimeoutError):
+        await ask(slow)
+    assert world.requests == {("p", "m", "success"): 1, ("p", "m", "timeout"): 1}
+    assert world.tokens == {("p", "m", "input"): 1, ("p", "m", "output"): 2}
+    assert world.samples("model_inference_duration_seconds_sum")["p", "m"] >= 0.02
+    assert current.get() is None
+
+
+def test_what_can_only_be_asked_for_the_next_is_no_stream(world):
+    class Cursor:
+        def __next__(self):
+            return 1
+
+    @inference(provider="p", model="m")
+    def ask():
+        return Cursor()
+
+    assert next(ask()) == 1
+    assert world.requests == {("p", "m", "success"): 1}
+
+
+def test_methods_that_need_no_instance_are_recorded(world):
+    class Client:
+        @inference(provider="p", model="m")
+        @staticmethod
+        def static(value):
+            return value
+
+        @inference(provider="p", model="m")
+        @classmethod
+        def of_class(cls, value):
+            return cls, value
+
+    assert Client().static(1) == 1
+    assert Client.of_class(2) == (Client, 2)
+    assert world.requests == {("p", "m", "success"): 2}
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+async def test_a_generator_client_that_asks_a_client_is_one_call(world, breaks):
+    @inference(provider="q", model="m")
+    def inner():
+        return chunks(2, usage=(1, 2), error=ConnectionResetError() if breaks else None)
+
+    @inference(provider="p", model="m")
+    def outer():
+        try:
+            yield from inner()
+        except ConnectionResetError:
+            yield "sorry"
+
+    @inference(provider="p", model="m")
+    async def outer_async():
+        try:
+            for chunk in inner():
+                yield chunk
+        except ConnectionResetError:
+            yield "sorry"
+
+    assert list(outer())
+    assert [chunk async for chunk in outer_async()]
+    assert world.requests == {("q", "m", "stream_error" if breaks else "success"): 2}
+    assert world.tokens == ({} if breaks else {("q", "m", "input"): 2, ("q", "m", "output"): 4})
+    calls = [span for span in world.exporter.get_finished_spans() if span.name == "chat m"]
+    attempts = [span for span in world.exporter.get_finished_spans() if span.name == "chat m at q"]
+    assert [span.parent.span_id for span in attempts] == [span.context.span_id for span in calls]
+    assert current.get() is None
+
+
+def test_a_generator_client_may_ask_several_clients_and_is_over_when_it_ends(world):
+    @inference(provider="q", model="m")
+    def inner():
+        return chunks(1)
+
+    @inference(provider="p", model="m")
+    def outer():
+        yield from inner()
+        yield "between"
+        yield from inner()
+
+    stream = outer()
+    assert next(stream) != "between"
+    assert next(stream) == "between"
+    assert world.requests == {}
+    assert list(stream)
+    assert world.requests == {("q", "m", "success"): 1}
+    assert world.spans["chat m"].attributes["gwz.attempts"] == 2
+
+
+@pytest.mark.parametrize(
+    ("errors", "status"), [((LookupError(),), "stream_error"), ((LookupError(), None), "success"), ((None,), "success")]
+)
+def test_a_generator_client_within_an_attempt_hides_no_broken_stream(world, errors, status):
+    """It may ask again, though."""
+
+    @inference(model="m")
+    def inner(error):
+        return chunks(2, error=error)
+
+    @inference(model="m")
+    def outer():
+        for error in errors:
+            try:
+                yield from inner(error)
+            except LookupError:
+                yield "sorry"
+
+    with inference(model="m") as call, call.attempt(provider="q"):
+        stream = outer()
+    next(stream)
+    assert world.requests == {}
+    assert list(stream)
+    assert world.requests == {("q", "m", status): 1}
+    assert [fact[:3] for fact in world.facts] == [("q", "m", status)]
+
+
+def test_of_a_stream_that_its_attempt_gave_up_the_tokens_so_far_are_known(world):
+    with inference(model="m") as call:
+        try:
+            with call.attempt(provider="p") as attempt:
+                next(attempt.wrap(iter([{"usage": {"prompt_tokens": 3, "completion_tokens": 4}}, {}])))
+                answer(503)
+        except AnsweredError:
+            pass
+    assert world.requests == {("p", "m", "error"): 1}
+    assert world.tokens == {("p", "m", "input"): 3, ("p", "m", "output"): 4}
+
+
+# Hostile
+
+
+class Evil(str):
+    """A text that answers no question."""
+
+    __slots__ = ()
+
+    def __getitem__(self, _index):
+        raise RuntimeError
+
+    def __hash__(self):
+        raise RuntimeError
+
+
+def test_a_text_that_answers_no_question_is_a_text(world):
+    with inference(provider=Evil("p"), model=Evil("m")) as call:
+        call.fail(Evil("reason"))
+    assert world.requests == {("p", "m", "error"): 1}
+    assert world.spans["chat m"].attributes["error.type"] == "reason"
+
+
+def test_a_call_ends_though_its_labels_cannot_be_told(world, monkeypatch):
+    monkeypatch.setattr(type(world.recording.labels), "model", lambda *_, **__: 1 / 0)
+    with inference(provider="p", model="m") as call:
+        pass
+    assert call.over
+    assert world.requests == {("_other", "_other", "success"): 1}
+
+
+class ExitingError(Exception):
+    """Ends the process when it is asked."""
+
+    @property
+    def status_code(self):
+        raise SystemExit
+
+
+def test_no_question_to_an_object_of_the_application_gets_out(world):
+    class Chunk:
+        @property
+        def usage(self):
+            raise SystemExit
+
+    with pytest.raises(ExitingError), inference(provider="p", model="m"):
+        raise ExitingError
+    with inference(provider="p", model="m") as call:
+        list(call.wrap(iter([Chunk()])))
+    with inference(provider="p", model="m") as call:
+        list(call.wrap(iter([1]), usage_from=lambda _: sys.exit()))
+        call.read(1, lambda _: sys.exit())
+    assert world.requests == {("p", "m", "error"): 1, ("p", "m", "success"): 2}
+
+
+def test_a_thread_that_cannot_be_started_costs_the_deadline_only(world, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(background.deadlines, "add", refuse)
+    with inference(provider="p", model="m") as call:
+        stream = call.wrap(chunks())
+    assert len(list(stream)) == 3
+    assert world.requests == {("p", "m", "success"): 1}
+
+
+class Response:
+    """The status of an answer, as requests and httpx have it."""
+
+    def __init__(self, status_code):
+        self.status_code = status_code
+
+
+def named(name, **attributes):
+    """An exception of a class derived from one of that name, as a provider's package has it."""
+    error = type("Own" + name, (type(name, (Exception,), {}),), {})()
+    for attribute, value in attributes.items():
+        setattr(error, attribute, value)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "error_type"),
+    [
+        (named("TimeoutException"), "timeout", "OwnTimeoutException"),
+        (named("Timeout"), "timeout", "OwnTimeout"),
+        (named("DeadlineExceeded"), "timeout", "OwnDeadlineExceeded"),
+        (named("ReadTimeoutError"), "timeout", "OwnReadTimeoutError"),
+        (named("ResourceExhausted"), "error", "rate_limited"),
+        (named("TooManyRequests"), "error", "rate_limited"),
+        (named("HTTPStatusError", response=Response(429)), "error", "rate_limited"),
+        (named("HTTPError", response=Response(504)), "timeout", "OwnHTTPError"),
+        (named("ClientResponseError", status=408), "timeout", "OwnClientResponseError"),
+    ],
+)
+def test_the_packages_exceptions_are_known_by_name_and_status(world, error, status, error_type):
+    with pytest.raises(type(error)), inference(provider="p", model="m"):
+        raise error
+    assert world.requests == {("p", "m", status): 1}
+    assert world.spans["chat m"].attributes["error.type"] == error_type
+
+
+class BaseModel:
+    """As pydantic's: looping over it gives its fields."""
+
+    def __iter__(self):
+        return iter([("field", 1)])
+
+
+@pytest.mark.usefixtures("world")
+@pytest.mark.parametrize("answer", [{}, "text", b"bytes", [1], (1,), {1}, type("Completion", (BaseModel,), {})()])
+def test_an_answer_is_no_stream_though_it_can_be_looped_over(answer):
+    with inference(provider="p", model="m") as call, pytest.raises(TypeError, match="give it the stream itself"):
+        call.wrap(answer)
+
+
+def test_what_can_be_looped_over_and_is_no_answer_is_a_stream(world):
+    class Lines:
+        def __iter__(self):
+            return iter([1, 2])
+
+    with inference(provider="p", model="m") as call:
+        assert list(call.wrap(Lines())) == [1, 2]
+    assert world.requests == {("p", "m", "success"): 1}
+
+
+def test_a_copy_of_a_stream_is_the_stream_s_and_ends_nothing(world):
+    with inference(provider="p", model="m") as call:
+        stream = call.wrap(iter([1, 2, 3]))
+    assert list(copy.copy(stream)) == [1, 2, 3]
+    assert not hasattr(type(stream).__new__(type(stream)), "anything")
+    gc.collect()
+    assert list(stream)
+    assert world.requests == {("p", "m", "success"): 1}
+
+
+# What chunks say
+
+
+def test_of_usage_that_counts_on_the_largest_is_told_once(world):
+    def counting():
+        for tokens in (1, 50, 100):
+            yield {"choices": [{"delta": {}}], "usage": {"prompt_tokens": 7, "completion_tokens": tokens}}
+
+    with inference(provider="p", model="m") as call:
+        stream = call.wrap(counting())
+    list(stream)
+    with inference(provider="p", model="m") as call:
+        stream = call.wrap(counting())
+    next(stream), next(stream)
+    call.overdue()
+    assert world.tokens == {("p", "m", "input"): 14, ("p", "m", "output"): 150}
+    assert world.samples("gwz_telemetry_dropped_total") == {}
+
+
+ANTHROPIC = (
+    {"type": "message_start", "message": {"model": "claude", "usage": {"input_tokens": 25, "output_tokens": 1}}},
+    {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "hi"}},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 15}},
+    {"type": "message_stop"},
+)
+
+
+@pytest.mark.parametrize("read", [4, 3])
+def test_anthropic_s_events_are_read(world, read):
+    """A reader that closes it at the stop reason has read it all."""
+    with inference(provider="p", model="m") as call:
+        stream = call.wrap(each for each in ANTHROPIC)
+    for _ in range(read):
+        next(stream)
+    stream.close()
+    assert world.requests == {("p", "m", "success"): 1}
+    assert world.tokens == {("p", "m", "input"): 25, ("p", "m", "output"): 15}
+    attributes = world.spans["chat m"].attributes
+    assert attributes["gen_ai.response.model"] == "claude"
+    assert attributes["gen_ai.response.finish_reasons"] == ("end_turn",)
+
+
+def test_an_error_chunk_is_not_forgotten(world):
+    chunks = [{"choices": [{}]}, {"error": {"message": "x"}}, {"usage": {"prompt_tokens": 1, "completion_tokens": 2}}]
+    with inference(provider="p", model="m") as call:
+        list(call.wrap(iter(chunks)))
+    assert world.requests == {("p", "m", "stream_error"): 1}
+    assert world.spans["chat m"].attributes["error.type"] == "error_chunk"
+
+
+def test_names_that_an_answer_brings_are_cut(world):
+    with inference(provider="p", model="m") as call:
+        call.read({"model": "x" * 10_000, "choices": [{"finish_reason": "y" * 10_000}] * 50})
+    attributes = world.spans["chat m"].attributes
+    assert attributes["gen_ai.response.model"] == "x" * 200
+    assert attributes["gen_ai.response.finish_reasons"] == ("y" * 200,) * 10
+
+
+def test_an_estimate_is_remembered_by_kind(world):
+    with inference(provider="p", model="m") as call:
+        call.usage(input_tokens=10)
+        call.usage(output_tokens=5, estimated=True)
+    assert world.tokens == {("p", "m", "input"): 10, ("p", "m", "output_estimated"): 5}
+    assert world.spans["chat m"].attributes["gwz.usage.estimated"] is True
+
+
+def test_a_late_estimate_is_visible_on_its_line(world):
+    with inference(provider="p", model="m") as call:
+        pass
+    call.usage(output_tokens=5, estimated=True)
+    (line,) = world.lines
+    assert line["fields"] == {"provider": "p", "model": "m", "output_tokens": 5, "estimated": True}
+    assert world.tokens == {("p", "m", "output_estimated"): 5}
+
+
+def test_the_price_is_asked_for_once_also_when_the_tokens_come_late(world):
+    asked = []
+
+    def price(*tokens):
+        asked.append(tokens)
+        return 0.5
+
+    with inference(provider="p", model="m", cost=price) as call:
+        call.usage(input_tokens=1)
+    call.usage(output_tokens=2)
+    wait_for(lambda: world.samples("credits_used_total"))
+    call.usage(output_tokens=2)
+    assert asked == [("m", 1, 2)]
+    assert world.samples("credits_used_total") == {("p", "m"): 0.5}
 
 
 # Beside the rest

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from opentelemetry.trace import Span
 
 from . import outcomes
-from .calls import COST, INPUT, OUTPUT, Attempt, Call, is_literal, name_of
+from .bills import Bill
+from .calls import COST, INPUT, OUTPUT, Attempt, Call, is_literal, name_of, plain
 from .exchange import Exchange, ids
 from .labels import OTHER, CallLabels
 from .metrics import Collectors
@@ -56,20 +57,20 @@ class CallRecorder:
 
     def labels_of(self, call: Call, outcome: Outcome) -> tuple[str, str]:
         """The label values for the provider and the model of a call that has just ended."""
-        model = self.labels.model(call.options.model, answered=outcome.status == outcomes.SUCCESS)
+        model = self.labels.model(plain(call.options.model), answered=outcome.status == outcomes.SUCCESS)
         return self._provider(call.provider, call.code), model
 
     def attempt_ended(self, attempt: Attempt, seconds: float) -> None:
         """Write an attempt that the application made by itself."""
         outcome = attempt.outcome or Outcome(outcomes.SUCCESS)
         provider = self._provider(attempt.provider, attempt.code)
-        model = self.labels.model_under_way(attempt.call.options.model)
+        model = self.labels.model_under_way(plain(attempt.call.options.model))
         self._attempted(attempt.call, provider, model, outcome, seconds)
         if (span := attempt.span) is not None and span.is_recording():
             self._end(span, _attempt_attributes(attempt, outcome), outcome)
 
-    def call_ended(self, call: Call, usage: Mapping[str, float]) -> None:
-        """Write a call; `usage` is what is known of it by now."""
+    def call_ended(self, call: Call, bill: Bill) -> None:
+        """Write a call; `bill` is what is known by now of what it consumed and cost."""
         outcome, (provider, model) = call.outcome or Outcome(outcomes.SUCCESS), call.labels or (OTHER, OTHER)
         seconds = call.ended_s - call.started_s
         child = self.collectors.child
@@ -78,17 +79,17 @@ class CallRecorder:
         self._first_bytes(call, provider, model, outcome, seconds)
         if not call.attempts:
             self._attempted(call, provider, model, outcome, seconds)
-        if usage:
-            self._count(provider, model, usage, estimated=call.estimated)
+        if bill.numbers:
+            self._count(provider, model, bill)
         if (span := call.span) is not None and span.is_recording():
-            self._end(span, _call_attributes(call, outcome, usage), outcome)
+            self._end(span, _call_attributes(call, outcome, bill), outcome)
         if call.exchange is not None:
-            call.exchange.facts.update(_fields(call, outcome, usage))
+            call.exchange.facts.update(_fields(call, outcome, bill))
 
-    def usage_came_late(self, call: Call, usage: Mapping[str, float], *, estimated: bool) -> None:
+    def usage_came_late(self, call: Call, bill: Bill) -> None:
         """Count what a call that is over is told of itself; a line says so, for its span and perhaps its request's line are out."""
         provider, model = call.labels or (OTHER, OTHER)
-        self._count(provider, model, usage, estimated=estimated)
+        self._count(provider, model, bill)
         if self.lines is not None:
             self.lines.write(
                 level=logging.INFO,
@@ -97,7 +98,7 @@ class CallRecorder:
                 fields={
                     logs.PROVIDER.name: name_of(call.provider),
                     logs.MODEL.name: call.options.model_name,
-                    **_usage_fields(usage, estimated=estimated),
+                    **_usage_fields(bill),
                 },
                 metadata={**ids(call.span), **_request_id(call)},
             )
@@ -106,7 +107,7 @@ class CallRecorder:
         self.end_span(SpanEnd(span, None, attributes, outcome.status in _BAD, None, time.time_ns()))
 
     def _provider(self, name: object, code: CodeType | None) -> str:
-        return OTHER if name is None else self.labels.provider(name, lambda: is_literal(name, code))
+        return OTHER if name is None else self.labels.provider(plain(name), lambda: is_literal(name, code))
 
     def _attempted(self, call: Call, provider: str, model: str, outcome: Outcome, seconds: float) -> None:
         self.collectors.child(metrics.PROVIDER_RESPONSE_TIME, provider).observe(seconds, call.trace_id)
@@ -128,21 +129,21 @@ class CallRecorder:
 
     def _endpoint(self, call: Call) -> str:
         given = call.options.endpoint
-        return self.endpoint_of(call.exchange) if given is None else self.labels.endpoint(given)
+        return self.endpoint_of(call.exchange) if given is None else self.labels.endpoint(plain(given))
 
-    def _count(self, provider: str, model: str, usage: Mapping[str, float], *, estimated: bool) -> None:
-        count = self.collectors.count
-        suffix = "_estimated" if estimated else ""
+    def _count(self, provider: str, model: str, bill: Bill) -> None:
+        count, usage = self.collectors.count, bill.numbers
         for what, kind in _TOKENS:
             if (tokens := usage.get(what)) is not None:
-                count(metrics.TOKENS, provider, model, kind + suffix, amount=tokens)
+                counted = f"{kind}_estimated" if what in bill.estimated else kind
+                count(metrics.TOKENS, provider, model, counted, amount=tokens)
         if (cost := usage.get(COST)) is not None:
             count(metrics.CREDITS, provider, model, amount=cost)
             count(metrics.COST, provider, amount=cost)
         self.tell(UsageKnown(provider, model, usage))
 
 
-def _call_attributes(call: Call, outcome: Outcome, usage: Mapping[str, float]) -> dict[str, Any]:
+def _call_attributes(call: Call, outcome: Outcome, bill: Bill) -> dict[str, Any]:
     found: dict[str, Any] = {
         spans.OPERATION.name: call.options.operation,
         spans.MODEL.name: call.options.model_name,
@@ -161,9 +162,9 @@ def _call_attributes(call: Call, outcome: Outcome, usage: Mapping[str, float]) -
         found[spans.FINISH_REASONS.name] = call.finish_reasons
     if call.first_s:
         found[spans.FIRST_CHUNK.name] = call.first_s - call.started_s
-    if usage:
+    if usage := bill.numbers:
         found |= {attribute: usage[what] for what, attribute in _USAGE_ATTRIBUTES.items() if what in usage}
-        found[spans.ESTIMATED.name] = call.estimated
+        found[spans.ESTIMATED.name] = bool(bill.estimated)
     if outcome.error_type:
         found[spans.ERROR_TYPE.name] = outcome.error_type
     return found
@@ -185,7 +186,7 @@ def _attempt_attributes(attempt: Attempt, outcome: Outcome) -> dict[str, Any]:
     return found
 
 
-def _fields(call: Call, outcome: Outcome, usage: Mapping[str, float]) -> dict[str, Any]:
+def _fields(call: Call, outcome: Outcome, bill: Bill) -> dict[str, Any]:
     """What the request's line says of its call; of several, the last one's."""
     found: dict[str, Any] = {
         logs.MODEL.name: call.options.model_name,
@@ -194,8 +195,8 @@ def _fields(call: Call, outcome: Outcome, usage: Mapping[str, float]) -> dict[st
     }
     if provider := name_of(call.provider):
         found[logs.PROVIDER.name] = provider
-    if usage:
-        found |= _usage_fields(usage, estimated=call.estimated)
+    if bill.numbers:
+        found |= _usage_fields(bill)
     if call.first_s:
         found[logs.FIRST_CHUNK_MS.name] = round((call.first_s - call.started_s) * 1e3, 3)
     if call.response_model:
@@ -205,10 +206,10 @@ def _fields(call: Call, outcome: Outcome, usage: Mapping[str, float]) -> dict[st
     return found
 
 
-def _usage_fields(usage: Mapping[str, float], *, estimated: bool) -> dict[str, Any]:
+def _usage_fields(bill: Bill) -> dict[str, Any]:
     return {
-        **{field: usage[what] for what, field in _USAGE_FIELDS.items() if what in usage},
-        logs.ESTIMATED.name: estimated,
+        **{field: bill.numbers[what] for what, field in _USAGE_FIELDS.items() if what in bill.numbers},
+        logs.ESTIMATED.name: bool(bill.estimated),
     }
 
 

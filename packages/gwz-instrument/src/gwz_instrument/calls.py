@@ -1,31 +1,38 @@
-"""A call to a model while it is under way: its attempts, its stream, its bill, and the one outcome that it gets."""
+"""A call to a model while it is under way: its attempts, its streams, its bill, and the one outcome that it gets."""
 
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
+from contextlib import suppress
+from contextvars import ContextVar, Token
 from types import CodeType
 from typing import Any, Final, NamedTuple, Protocol, Self
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
 
-from . import background, outcomes, reports, stages
+from . import background, bills, outcomes, reports, stages
+from .bills import Bill
 from .exchange import Exchange, sampled_trace_id
 from .exchange import current as current_exchange
 from .outcomes import Outcome
 from .recording import Recording
-from .reports import Report
+from .reports import ReadReport, Report
 from .streams import watched
+from .watches import Watch
 
 AskCost = Callable[[str, int, int], Any]
 """Called with the model and the tokens of both kinds; what it returns is the call's cost in US dollars."""
-ReadReport = Callable[[Any], Report]
 
 MAX_NAME: Final = 200
+MAX_REASONS: Final = 10
 INPUT, OUTPUT, COST = "input_tokens", "output_tokens", "cost_usd"
+_TOKENS: Final = frozenset({INPUT, OUTPUT})
+_GIVEN_UP: Final = frozenset({outcomes.TIMEOUT, outcomes.CANCELLED, outcomes.CLIENT_DISCONNECTED})
+"""How a call or an attempt ended that may have left a thread behind: what the thread still does changes nothing."""
 
 
 class Options(NamedTuple):
@@ -55,39 +62,90 @@ class Recorder(Protocol):
     def attempt_ended(self, attempt: "Attempt", seconds: float) -> None:
         """An attempt that the application made by itself is over."""
 
-    def call_ended(self, call: "Call", usage: Mapping[str, float]) -> None:
-        """A call is over; `usage` is what is known of it by now."""
+    def call_ended(self, call: "Call", bill: Bill) -> None:
+        """A call is over; `bill` is what is known by now of what it consumed and cost."""
 
-    def usage_came_late(self, call: "Call", usage: Mapping[str, float], *, estimated: bool) -> None:
+    def usage_came_late(self, call: "Call", bill: Bill) -> None:
         """A call that is over has been told what it consumed or cost."""
 
 
-class Call:
+class _Opened:
+    """What a call and an attempt have in common."""
+
+    call: "Call"
+    """The call, or the attempt's call."""
+
+    # Defaults of the class for what most never set.
+    outcome: Outcome | None = None
+    span: Span | None = None
+    bill: Bill = bills.EMPTY
+    response_model: str | None = None
+    finish_reasons: tuple[str, ...] = ()
+    outer: "Call | Attempt | None" = None
+    """What was open around it."""
+    context: Context | None = None
+    """OpenTelemetry's, of before its block."""
+    thread = 0
+    generator: Watch | None = None
+    """Watches the generator that is itself the call, or the attempt: what is called within it belongs to it."""
+    _left = False
+    _failed: Outcome | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether it has its outcome."""
+        return self.outcome is not None
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it ended in a way that may have left a thread behind."""
+        return self.outcome is not None and self.outcome.status in _GIVEN_UP
+
+    @property
+    def joinable(self) -> bool:
+        """Whether a call that begins within is a part of it: not when its block has been left, as by a task's parent."""
+        return self.outcome is None and (not self._left or self.generator is not None)
+
+    def fail(self, reason: object) -> None:
+        """Let it count as an error though nothing was raised; `reason` becomes its `error.type`."""
+        if self._failed is None:
+            self._failed = Outcome(outcomes.ERROR, name_of(reason) or outcomes.ERROR)
+
+    def wrap_generator(self, stream: Any, usage_from: ReadReport) -> Any:
+        """As `wrap`, for a generator that is itself the call, or the attempt: what it calls belongs to that."""
+        return self.call._watched(stream, usage_from, self if isinstance(self, Attempt) else None, generator=True)  # noqa: SLF001  # of this module
+
+    def _name_answer(self, report: Report) -> None:
+        if report.model:
+            self.response_model = name_of(report.model)
+        if report.finish_reasons:
+            self.finish_reasons = tuple(name_of(reason) for reason in report.finish_reasons[:MAX_REASONS])
+
+
+class Call(_Opened):
     """A call to a model that is under way. No method raises, but for a `wrap` of what is no stream.
 
     The first outcome is the one that counts. Thread-safe.
     """
 
-    # Defaults of the class for what most calls never set.
-    outcome: Outcome | None = None
-    streamed = False
     attempts = 0
     """How many the application has made by itself; without any, the call is its own."""
     first_s = 0.0
+    last_s = 0.0
     ended_s = 0.0
-    estimated = False
-    response_model: str | None = None
-    finish_reasons: tuple[str, ...] = ()
-    span: Span | None = None
     trace_id = 0
     labels: tuple[str, str] | None = None
-    chunks = 0
-    last_s = 0.0
-    # Both know the call, and are let go of when it is over.
-    _stream: "Watch | None" = None
-    _attempt: "Attempt | None" = None
-    _failed: Outcome | None = None
-    _left = False
+    # All of these know the call, and are let go of when it is over.
+    _streams: tuple[Watch, ...] = ()
+    _open: "tuple[Attempt, ...]" = ()
+    _last: "Attempt | None" = None
+    _won: "Attempt | None" = None
+    _said: Outcome | None = None
+    """The last outcome of an attempt, or of a stream."""
+    _decider = -1
+    """The number of the attempt that the call ended with."""
+    _ending = False
+    _cost_asked = False
 
     def __init__(self, recording: Recording | None, options: Options) -> None:
         self.options = options
@@ -96,13 +154,12 @@ class Call:
         self.exchange: Exchange | None = current_exchange.get()
         self.started_s = time.perf_counter()
         self._recording = recording
-        self._usage: dict[str, float] = {}
         self._lock = threading.Lock()
 
     @property
-    def over(self) -> bool:
-        """Whether the call has its outcome."""
-        return self.outcome is not None
+    def call(self) -> "Call":  # type: ignore[override]  # a call that holds itself is no longer freed at once
+        """Itself."""
+        return self
 
     def attempt(self, *, provider: str | None = None, model: str | None = None) -> "Attempt":
         """One attempt of the call, to be entered by `with` or `async with`: with an outcome, a time and a span of its own.
@@ -121,23 +178,11 @@ class Call:
     ) -> None:
         """Tell what the call consumed and cost, at once or bit by bit, until `Settings.late_usage_s` after its end.
 
-        Each is taken once. `estimated` tokens, which the provider did not report, are counted apart.
+        Each is taken once. `estimated` tokens, which the provider did not report, are counted apart. Within the block of
+        an attempt it is the attempt's, and becomes the call's if that is the one the call ends with.
         """
-        recording = self._recording
-        if recording is None:
-            return
-        try:
-            told: dict[str, float] = {}
-            if input_tokens is not None:
-                _note(recording, told, INPUT, input_tokens, reports.as_count)
-            if output_tokens is not None:
-                _note(recording, told, OUTPUT, output_tokens, reports.as_count)
-            if cost_usd is not None:
-                _note(recording, told, COST, cost_usd, reports.as_amount)
-            if told:
-                self._take(recording, told, estimated=bool(estimated))
-        except Exception:  # noqa: BLE001  # no fault of ours may cost a call
-            recording.complain("usage")
+        told = {INPUT: input_tokens, OUTPUT: output_tokens, COST: cost_usd}
+        self._tell(told, self._attempt_here(), estimated=estimated)
 
     def first_chunk(self) -> None:
         """Note that the first chunk of the answer has come; `wrap` does so by itself."""
@@ -151,80 +196,93 @@ class Call:
         nobody holds it any more, or after `Settings.call_max_s`. Wrap what the provider's client returned, not the
         generator that answers the request: that may swallow how the stream ended. TypeError for what is no stream.
         """
-        attempt = self._attempt
-        return self._watched(stream, usage_from, None if attempt is None or attempt.over else attempt)
-
-    def fail(self, reason: object) -> None:
-        """Let the call count as an error though nothing was raised; `reason` becomes its `error.type`."""
-        self._failed = Outcome(outcomes.ERROR, name_of(reason) or outcomes.ERROR)
+        return self._watched(stream, usage_from, self._attempt_here())
 
     def read(self, answer: Any, usage_from: ReadReport = reports.report_of) -> None:
         """Take what an answer that is no stream says of itself: its usage, its model, an error."""
-        try:
-            self._read(usage_from(answer))
-        except Exception:  # noqa: BLE001  # a reader of the application's
-            self._complain("usage_from")
+        self._read(answer, usage_from, self._attempt_here())
 
     def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call `function` with this call as the current one, as in `loop.run_in_executor(pool, call.run, function)`.
 
         Executors do not know the context of who asks; `asyncio.to_thread` does and needs no help.
         """
-        block = Block(self, self.span)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            block.leave()
+        return _run(self, function, args, kwargs)
 
     def overdue(self) -> None:
         """End the call as abandoned: its stream has taken longer than any may."""
         self._end(Outcome(outcomes.ABANDONED))
 
-    def _read(self, report: Report) -> None:
-        if report.model:
-            self.response_model = report.model
-        if report.finish_reasons:
-            self.finish_reasons = report.finish_reasons
-        if report.error:
-            self.fail("error_answer")
-        if report.input_tokens is not None or report.output_tokens is not None:
-            self.usage(input_tokens=report.input_tokens, output_tokens=report.output_tokens)
+    def _attempt_here(self) -> "Attempt | None":
+        """The attempt of this call in whose block this runs; it may be over."""
+        here = current.get() if self.attempts else None
+        if isinstance(here, Attempt) and here.call is self and (not here.over or here.given_up):
+            return here
+        return None
 
-    def _begin(self) -> None:
+    def _read(self, answer: Any, usage_from: ReadReport, attempt: "Attempt | None") -> None:
+        if attempt is not None and attempt.given_up:
+            return
+        try:
+            report, teller = usage_from(answer), attempt or self
+            teller._name_answer(report)  # noqa: SLF001  # of this module
+            if report.error:
+                teller.fail("error_answer")
+            self._tell({INPUT: report.input_tokens, OUTPUT: report.output_tokens}, attempt)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001  # a reader of the application's
+            self._complain("usage_from")
+
+    def _begin(self, context: Context | None = None) -> None:
         recording = self._recording
         if recording is None:
             return
+        self.thread = threading.get_ident()
         try:
             if recording.tracer is not None:
                 options = self.options
-                self.span = recording.tracer.start_span(
-                    f"{options.operation} {options.model_name}", kind=SpanKind.CLIENT
-                )
+                name = f"{options.operation} {options.model_name}"
+                self.span = recording.tracer.start_span(name, context, kind=SpanKind.CLIENT)
             self.trace_id = sampled_trace_id(self.span or trace.get_current_span())
             stages.frontend_done(self.exchange, recording)
         except Exception:  # noqa: BLE001  # no fault of ours may cost a call
             recording.complain("begin")
 
-    def _attempt_begins(self, attempt: "Attempt") -> None:
+    def _attempt_begins(self, attempt: "Attempt", context: Context | None) -> None:
         with self._lock:
+            if self._ending:
+                attempt.outcome = self.outcome or Outcome(outcomes.CANCELLED)
+                return
             self.attempts += 1
             attempt.number = self.attempts
             self.provider, self.code = attempt.provider, attempt.code
-            self._attempt = attempt
+            self._last, self._open = attempt, (*self._open, attempt)
         recording = self._recording
         if recording is None or recording.tracer is None:
             return
         try:
+            if self.generator is not None and self.span is not None:  # its steps take place anywhere
+                context = trace.set_span_in_context(self.span)
             name = f"{self.options.operation} {self.options.model_name} at {name_of(attempt.provider)}"
-            attempt.span = recording.tracer.start_span(name, kind=SpanKind.CLIENT)
+            attempt.span = recording.tracer.start_span(name, context, kind=SpanKind.CLIENT)
         except Exception:  # noqa: BLE001  # no fault of ours may cost a call
             recording.complain("begin")
 
     def _attempt_ends(self, attempt: "Attempt", outcome: Outcome) -> None:
+        for watch in self._streams:
+            if watch.attempt is attempt:
+                watch.give_up(outcome)
         with self._lock:
             if attempt.outcome is not None:
                 return
             attempt.outcome = outcome
+            self._open = tuple(each for each in self._open if each is not attempt)
+            self._streams = tuple(watch for watch in self._streams if watch.attempt is not attempt)
+            if not self._ending:
+                self._said = outcome
+                if outcome.status == outcomes.SUCCESS:
+                    self._won = attempt
         recording = self._recording
         if recording is None:
             return
@@ -240,87 +298,163 @@ class Call:
     def _leave(self, error: BaseException | None) -> None:
         self._left = True
         if error is not None:
-            self._end(self._judge(error))
-        elif self._stream is None or self._stream.outcome is not None:
-            self._end(self._failed or self._last_outcome())
+            self._end(self._judge_block(error))
+        elif not self._streams:
+            self._end(self._conclusion(Outcome(outcomes.SUCCESS)))
 
-    def _last_outcome(self) -> Outcome:
-        """How a block that raised nothing ended: as its last attempt did, which may have failed all the same."""
-        if self._attempt is not None and self._attempt.outcome is not None:
-            return self._attempt.outcome
-        return (self._stream and self._stream.outcome) or Outcome(outcomes.SUCCESS)
+    def _conclusion(self, otherwise: Outcome) -> Outcome:
+        """How a call ended that nothing was raised out of: well if an attempt did, else as what was tried last."""
+        if self._failed is not None and (self._said is None or self._said.status != outcomes.STREAM_ERROR):
+            return self._failed
+        return Outcome(outcomes.SUCCESS) if self._won is not None else self._said or otherwise
+
+    def _judge_block(self, error: BaseException) -> Outcome:
+        """As the exception says, unless it is the one that a stream of the call broke with."""
+        found, said = self._judge(error), self._said
+        broke = said is not None and said.status == outcomes.STREAM_ERROR and said.error_type == found.error_type
+        return said if broke and said is not None else found
 
     def _judge(self, error: BaseException) -> Outcome:
         left = self.exchange is not None and self.exchange.disconnected
         return outcomes.of_error(error, client_left=left)
 
-    def _watched(self, stream: Any, usage_from: ReadReport, attempt: "Attempt | None") -> Any:
-        if self._recording is None or self.over:
+    def _watched(
+        self, stream: Any, usage_from: ReadReport, attempt: "Attempt | None", *, generator: bool = False
+    ) -> Any:
+        if self._recording is None or self.over or (attempt is not None and attempt.over):
             return stream
-        watch = Watch(self, attempt, usage_from)
+        opened = attempt or self
+        watch = Watch(self, attempt, usage_from, Steps(opened) if generator else None)
         found = watched(stream, watch)
-        self._stream, self.streamed = watch, True
-        if attempt is not None:
+        self.streamed = True
+        around = self.generator or opened.generator
+        if around is None:
+            with self._lock:
+                self._streams = (*self._streams, watch)
+        if attempt is not None and attempt.generator is None:
             attempt.stream = watch
-        background.deadlines.add(self._recording.settings.call_max_s, self)
+        if generator and around is None:
+            opened.generator = watch
+        try:
+            background.deadlines.add(self._recording.settings.call_max_s, self)
+        except Exception:  # noqa: BLE001  # no fault of ours may cost a call
+            self._complain("deadline")
         return found
 
-    def _stream_ended(self, outcome: Outcome, attempt: "Attempt | None") -> None:
-        """A stream of this call has ended, and so has the call if its block has been left."""
-        if attempt is not None:
-            attempt._end(outcome)  # noqa: SLF001  # of this module
-        if self._left:
-            self._end(self._failed or outcome)
+    def _stream_ended(self, watch: Watch, outcome: Outcome) -> None:
+        """A stream of this call has ended, and so has the call if its block has been left and no other goes on."""
+        attempt, counts = watch.attempt, watch in self._streams
+        with self._lock:
+            self._streams = tuple(each for each in self._streams if each is not watch)
+        if attempt is not None and attempt.stream is watch:
+            attempt._end(attempt._failed or watch.hidden or outcome)  # noqa: SLF001  # of this module
+        elif attempt is not None and attempt.generator is not None:
+            attempt.generator.hidden = None if outcome.status == outcomes.SUCCESS else outcome
+        elif attempt is None and counts:
+            self._own_stream_ended(watch, outcome)
+        if counts and self._left and (outcome.status == outcomes.SUCCESS or not self._streams):
+            self._end(self._conclusion(outcome))
+
+    def _own_stream_ended(self, watch: Watch, outcome: Outcome) -> None:
+        """What a stream says that is no attempt's overrules the attempts; a generator may only hide how they ended."""
+        succeeded = outcome.status == outcomes.SUCCESS
+        if succeeded and watch is self.generator and self._said is not None:
+            return
+        self._said = outcome
+        if not succeeded:
+            self._won = None
 
     def _end(self, outcome: Outcome) -> None:
+        with self._lock:
+            if self._ending:
+                return
+            self._ending, self.ended_s = True, time.perf_counter()
+        if self._streams or self._open:
+            self._end_parts(outcome)
         recording = self._recording
+        with self._lock:  # what comes later is counted by who brings it
+            contradicting = self._decide(outcome) if self.streamed or self.attempts else bills.EMPTY.numbers
+            self._set_labels(recording, outcome)
+            self.outcome = outcome
+        if recording is None:
+            return
         try:
-            with self._lock:
-                if self.outcome is not None:
-                    return
-                self.ended_s = time.perf_counter()
-                if recording is not None:
-                    self.labels = recording.calls.labels_of(self, outcome)
-                usage = dict(self._usage)  # what comes later is counted by who brings it
-                self.outcome = outcome
-            if self._attempt is not None:
-                self._attempt._end(outcome)  # noqa: SLF001  # of this module
-            self._attempt = self._stream = None
-            if recording is not None:
-                recording.calls.call_ended(self, usage)
+            if contradicting:
+                _refuse(recording, contradicting)
+            recording.calls.call_ended(self, self.bill)
+            if self.options.cost is not None:
                 self._ask_cost(recording)
         except Exception:  # noqa: BLE001  # no fault of ours may cost a call
-            if recording is not None:
-                recording.complain("end")
+            recording.complain("end")
 
-    def _take(self, recording: Recording, told: Mapping[str, float], *, estimated: bool) -> None:
+    def _end_parts(self, outcome: Outcome) -> None:
+        """End what is still open: if the call has ended well, then it was given up in favour of another."""
+        for watch in self._streams:
+            watch.give_up(outcome)
+        lost = Outcome(outcomes.CANCELLED) if outcome.status == outcomes.SUCCESS else outcome
+        for attempt in self._open:
+            attempt._end(lost)  # noqa: SLF001  # of this module
+
+    def _decide(self, outcome: Outcome) -> Mapping[str, float]:
+        """Take what the decisive attempt knows, and let go of all; gives what was told of the call and contradicts that."""
+        decisive = self._won if self._won is not None and outcome.status == outcomes.SUCCESS else self._last
+        self._streams, self._open, self._last, self._won, self.generator = (), (), None, None, None
+        if decisive is None:
+            return bills.EMPTY.numbers
+        self._decider, self.provider, self.code = decisive.number, decisive.provider, decisive.code
+        self.response_model = decisive.response_model or self.response_model
+        self.finish_reasons = decisive.finish_reasons or self.finish_reasons
+        self.bill, _, contradicting = bills.added(decisive.bill, self.bill)
+        return contradicting
+
+    def _set_labels(self, recording: Recording | None, outcome: Outcome) -> None:
+        if recording is None:
+            return
+        try:
+            self.labels = recording.calls.labels_of(self, outcome)
+        except Exception:  # noqa: BLE001  # no fault of ours may cost a call
+            recording.complain("labels")
+
+    def _tell(self, told: dict[str, object], attempt: "Attempt | None", *, estimated: bool = False) -> None:
+        recording = self._recording
+        if recording is None or (attempt is not None and attempt.given_up):
+            return
+        try:
+            numbers = _numbers(recording, told)
+            if numbers:
+                self._take(recording, Bill(numbers, _TOKENS & numbers.keys() if estimated else frozenset()), attempt)
+        except Exception:  # noqa: BLE001  # no fault of ours may cost a call
+            recording.complain("usage")
+
+    def _take(self, recording: Recording, told: Bill, attempt: "Attempt | None") -> None:
         """Take what is new; what is known already is refused, unless it says the same."""
-        new, contradicted = {}, []
         with self._lock:
-            known, over = self._usage, self.over
+            over = self.over
+            if over and attempt is not None and attempt.number != self._decider:
+                return
             late = over and time.perf_counter() - self.ended_s > recording.settings.late_usage_s
-            for what, number in told.items():
-                if what not in known:
-                    new[what] = number
-                elif known[what] != number:
-                    contradicted.append(what)
+            holder = self if over or attempt is None else attempt
+            known, new, contradicting = bills.added(holder.bill, told)
             if not late:
-                known.update(new)
-                if estimated and (INPUT in new or OUTPUT in new):
-                    self.estimated = True
-        for what in contradicted:
-            recording.refuse(f"a second {what}", told[what])
+                holder.bill = known
+        if contradicting:
+            _refuse(recording, contradicting)
         if late:
-            recording.refuse("usage of a call that ended long ago", told)
-        elif over and new:
-            recording.calls.usage_came_late(self, new, estimated=estimated)
+            recording.refuse("usage of a call that ended long ago", told.numbers)
+        elif over and new.numbers:
+            recording.calls.usage_came_late(self, new)
+            self._ask_cost(recording)
 
     def _ask_cost(self, recording: Recording) -> None:
         """Have the application's function say what the call cost; it may take its time, and so is not called here."""
-        ask, usage = self.options.cost, self._usage
-        if ask is None or COST in usage or INPUT not in usage or OUTPUT not in usage:
+        ask, numbers = self.options.cost, self.bill.numbers
+        if ask is None or COST in numbers or INPUT not in numbers or OUTPUT not in numbers:
             return
-        model, tokens = self.options.model_name, (int(usage[INPUT]), int(usage[OUTPUT]))
+        with self._lock:
+            if self._cost_asked:
+                return
+            self._cost_asked = True
+        model, tokens = self.options.model_name, (int(numbers[INPUT]), int(numbers[OUTPUT]))
 
         def answer() -> None:
             try:
@@ -332,15 +466,12 @@ class Call:
             recording.refuse("cost, which too many calls ask for at once,", ask)
 
 
-class Attempt:
-    """One attempt of a call at a provider; what it is told of usage is the call's."""
+class Attempt(_Opened):
+    """One attempt of a call at a provider, with all that a call can be told; it becomes the call's if that ends with it."""
 
-    outcome: Outcome | None = None
-    stream: "Watch | None" = None
+    stream: Watch | None = None
     number = 0
-    span: Span | None = None
     started_s = 0.0
-    _failed: Outcome | None = None
 
     def __init__(self, call: Call, provider: object, model: object, code: CodeType | None) -> None:
         self.call = call
@@ -349,35 +480,44 @@ class Attempt:
         self.model = model
         self._block: Block | None = None
 
-    @property
-    def over(self) -> bool:
-        """Whether the attempt has its outcome."""
-        return self.outcome is not None
+    def attempt(self, *, provider: str | None = None, model: str | None = None) -> "Attempt":
+        """As `Call.attempt`: another attempt of the same call."""
+        return Attempt(self.call, provider, model, sys._getframe(1).f_code)  # noqa: SLF001  # there is no other way to ask
 
-    def usage(self, **told: Any) -> None:
+    def usage(
+        self,
+        *,
+        input_tokens: object = None,
+        output_tokens: object = None,
+        cost_usd: object = None,
+        estimated: bool = False,
+    ) -> None:
         """As `Call.usage`."""
-        self.call.usage(**told)
+        told = {INPUT: input_tokens, OUTPUT: output_tokens, COST: cost_usd}
+        self.call._tell(told, self, estimated=estimated)  # noqa: SLF001  # of this module
 
     def first_chunk(self) -> None:
         """As `Call.first_chunk`."""
-        self.call.first_chunk()
+        if not self.over:
+            self.call.first_chunk()
 
     def wrap(self, stream: Any, *, usage_from: ReadReport = reports.report_of) -> Any:
         """As `Call.wrap`, for a stream of this attempt."""
-        return stream if self.over else self.call._watched(stream, usage_from, self)  # noqa: SLF001  # of this module
+        return self.call._watched(stream, usage_from, self)  # noqa: SLF001  # of this module
 
     def read(self, answer: Any, usage_from: ReadReport = reports.report_of) -> None:
-        """As `Call.read`."""
-        self.call.read(answer, usage_from)
+        """As `Call.read`; an error fails this attempt."""
+        self.call._read(answer, usage_from, self)  # noqa: SLF001  # of this module
 
-    def fail(self, reason: object) -> None:
-        """Let the attempt count as an error though nothing was raised."""
-        self._failed = Outcome(outcomes.ERROR, name_of(reason) or outcomes.ERROR)
+    def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """As `Call.run`, with this attempt as the current one."""
+        return _run(self, function, args, kwargs)
 
     def __enter__(self) -> Self:
         """Begin."""
-        self._begin()
-        self._block = Block(self, self.span)
+        self.outer, context, _ = around()
+        self._begin(context)
+        self._block = Block(self, context)
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
@@ -395,11 +535,12 @@ class Attempt:
         """End, unless a stream goes on; an exception passes through."""
         self.__exit__(kind, error, traceback)
 
-    def _begin(self) -> None:
-        self.started_s = time.perf_counter()
-        self.call._attempt_begins(self)  # noqa: SLF001  # of this module
+    def _begin(self, context: Context | None = None) -> None:
+        self.started_s, self.thread = time.perf_counter(), threading.get_ident()
+        self.call._attempt_begins(self, context)  # noqa: SLF001  # of this module
 
     def _leave(self, error: BaseException | None) -> None:
+        self._left = True
         if error is not None:
             self._end(self.call._judge(error))  # noqa: SLF001  # of this module
         elif self.stream is None:
@@ -407,71 +548,7 @@ class Attempt:
 
     def _end(self, outcome: Outcome) -> None:
         self.call._attempt_ends(self, outcome)  # noqa: SLF001  # of this module
-
-
-class Watch:
-    """What becomes of a stream becomes the outcome of the call, or of the attempt, that it is the answer of."""
-
-    outcome: Outcome | None = None
-    _finished = False
-    _error_chunk = False
-
-    def __init__(self, call: Call, attempt: Attempt | None, usage_from: ReadReport) -> None:
-        self._call = call
-        self._attempt = attempt
-        self._usage_from = usage_from
-
-    def seen(self, chunk: Any) -> None:
-        """Note the time of the chunk, and what it says of the call."""
-        call = self._call
-        now = time.perf_counter()
-        if not call.first_s:
-            call.first_s = now
-        call.chunks += 1
-        call.last_s = now
-        try:
-            report = self._usage_from(chunk)
-            if report is not reports.NOTHING:
-                self._finished = self._finished or bool(report.finish_reasons)
-                self._error_chunk = report.error
-                call._read(report._replace(error=False))  # noqa: SLF001  # of this module
-        except Exception:  # noqa: BLE001  # a reader of the application's
-            call._complain("usage_from")  # noqa: SLF001  # of this module
-
-    def exhausted(self) -> None:
-        """The stream has ended by itself: well, unless nothing came or an error was its last word."""
-        if self._error_chunk:
-            self._end(Outcome(outcomes.STREAM_ERROR, "error_chunk"))
-        elif not self._call.chunks:
-            self._end(Outcome(outcomes.ERROR, outcomes.EMPTY_STREAM))
-        else:
-            self._end(Outcome(outcomes.SUCCESS))
-
-    def broken(self, error: BaseException) -> None:
-        """The stream has raised."""
-        outcome = self._call._judge(error)  # noqa: SLF001  # of this module
-        if self._call.chunks and outcome.status in (outcomes.ERROR, outcomes.TIMEOUT):
-            outcome = Outcome(outcomes.STREAM_ERROR, outcome.error_type)
-        self._end(outcome)
-
-    def closed(self) -> None:
-        """Whoever read it has read enough, or was told to stop."""
-        self._end(Outcome(outcomes.SUCCESS) if self._finished else self._call._judge(GeneratorExit()))  # noqa: SLF001
-
-    def dropped(self) -> None:
-        """Nobody will read on; said by a finalizer."""
-        if self.outcome is None:
-            background.deadlines.drop(self)
-
-    def overdue(self) -> None:
-        """End the call as abandoned, unless there was nothing left to read."""
-        if self.outcome is None:
-            self._end(Outcome(outcomes.SUCCESS if self._finished else outcomes.ABANDONED))
-
-    def _end(self, outcome: Outcome) -> None:
-        if self.outcome is None:
-            self.outcome = outcome
-            self._call._stream_ended(outcome, self._attempt)  # noqa: SLF001  # of this module
+        self.generator = None
 
 
 class Block:
@@ -479,18 +556,67 @@ class Block:
 
     __slots__ = ("_span_token", "_token")
 
-    def __init__(self, opened: "Call | Attempt", span: Span | None) -> None:
-        self._token = current.set(opened)
-        self._span_token = None if span is None else otel_context.attach(trace.set_span_in_context(span))
+    def __init__(self, opened: Call | Attempt, context: Context | None = None) -> None:
+        """Begin; `context` is what the block's context derives from, if that is not the current one."""
+        self._token: Token[Call | Attempt | None] = current.set(opened)
+        self._span_token: Token[Context] | None = None
+        if (span := opened.span) is not None:
+            before = otel_context.get_current() if context is None else context
+            if opened.context is None:
+                opened.context = before
+            self._span_token = otel_context.attach(trace.set_span_in_context(span, before))
 
     def leave(self) -> None:
-        """Go back to what was before; a generator that somebody else closes is in another context, where there is nothing to do."""
+        """Go back to what was before; a generator that somebody else closes is in another context, see `around`."""
         try:
             current.reset(self._token)
         except ValueError:
             return
         if self._span_token is not None:
             otel_context.detach(self._span_token)
+
+
+class Steps:
+    """The steps of a generator that is a call: within each, what was current at the end of the last, at first the call."""
+
+    def __init__(self, opened: Call | Attempt) -> None:
+        self._inner: Call | Attempt | None = opened
+        self._token: Token[Call | Attempt | None] | None = None
+
+    def __enter__(self) -> None:
+        """Begin a step."""
+        self._token = current.set(self._inner)
+
+    def __exit__(self, *_raised: object) -> None:
+        """End it, wherever that is: the step of an asynchronous generator may be closed by somebody else."""
+        self._inner, token, self._token = current.get(), self._token, None
+        if token is not None:
+            with suppress(ValueError):
+                current.reset(token)
+
+
+def around() -> tuple[Call | Attempt | None, Context | None, bool]:
+    """What is open here, the context that spans derive from if it is not the current one, and whether this is a straggler.
+
+    What is current may be over: in a task that was born in its block, or where a generator was broken off and somebody
+    else closed it. It is passed over then, and so is its span. A straggler is a thread that was begun within a call, or
+    an attempt, that was then given up; what happens in it is recorded no more.
+    """
+    found, context, straggles = current.get(), None, False
+    while found is not None and not found.joinable:
+        straggles = straggles or (found.given_up and found.thread != threading.get_ident())
+        if found.span is not None and trace.get_current_span(context) is found.span:
+            context = found.context
+        found = found.outer
+    return found, context, straggles
+
+
+def _run(opened: Call | Attempt, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    block = Block(opened)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        block.leave()
 
 
 def is_literal(value: object, code: CodeType | None) -> bool:
@@ -505,20 +631,33 @@ def _holds(constants: tuple[object, ...], value: str) -> bool:
     return any(value is one or (isinstance(one, tuple) and _holds(one, value)) for one in constants)
 
 
+def plain(value: object) -> object:
+    """A text as itself, not what a class derived from `str` makes of it; anything else as it is."""
+    return str.__str__(value) if issubclass(type(value), str) else value
+
+
 def name_of(value: object) -> str:
     """A name as spans and lines carry it: text, cut; empty for what is none."""
-    return value[:MAX_NAME] if isinstance(value, str) else ""
+    return str.__str__(value)[:MAX_NAME] if issubclass(type(value), str) else ""
 
 
-def _note(
-    recording: Recording, told: dict[str, float], what: str, value: object, read: Callable[[object], float | None]
-) -> None:
-    """Note the number that `value` is; refuse what is none."""
-    number = read(value)
-    if number is None:
-        recording.refuse(what, value)
-    else:
-        told[what] = number
+def _refuse(recording: Recording, contradicting: Mapping[str, float]) -> None:
+    for what, number in contradicting.items():
+        recording.refuse(f"a second {what}", number)
+
+
+def _numbers(recording: Recording, told: dict[str, object]) -> dict[str, float]:
+    """The numbers that were told; refuses what is none."""
+    found: dict[str, float] = {}
+    for what, value in told.items():
+        if value is None:
+            continue
+        number = reports.as_amount(value) if what == COST else reports.as_count(value)
+        if number is None:
+            recording.refuse(what, value)
+        else:
+            found[what] = number
+    return found
 
 
 current: ContextVar[Call | Attempt | None] = ContextVar("gwz_call", default=None)

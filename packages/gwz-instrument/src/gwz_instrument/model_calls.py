@@ -4,15 +4,17 @@ import inspect
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
-from . import outcomes, reports
-from .calls import AskCost, Attempt, Block, Call, Options, ReadReport, current
+from opentelemetry.context import Context
+
+from . import reports
+from .calls import AskCost, Attempt, Block, Call, Options, around, current
 from .recording import recording
+from .reports import ReadReport
+from .streams import is_iterator
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_STRAGGLERS: Final = frozenset({outcomes.TIMEOUT, outcomes.CANCELLED, outcomes.CLIENT_DISCONNECTED})
-"""How a call ended that may have left a thread behind: what the thread still does is no call of its own."""
 
 
 def inference(
@@ -42,33 +44,30 @@ def inference(
 
 
 class Inference:
-    """A call that is to be made; see `inference`."""
+    """A call that is to be made; see `inference`. It may be entered again while it is open, also by another thread."""
 
-    __slots__ = ("_block", "_opened", "_options", "_owned", "_usage_from")
+    __slots__ = ("_options", "_usage_from", "_visits")
 
     def __init__(self, options: Options, usage_from: ReadReport) -> None:
         self._options = options
         self._usage_from = usage_from
-        self._block: Block | None = None
-        self._opened: Call | Attempt | None = None
-        self._owned = True
-        """Whether what was opened is ours to end; an attempt that was open before is its opener's."""
+        self._visits: list[_Visit] = []
 
     def __enter__(self) -> "Call | Attempt":
         """Begin the call."""
-        self._opened, self._owned = _open(self._options)
-        if self._owned:
-            self._opened._begin()  # noqa: SLF001  # what only the opener may call
-            self._block = Block(self._opened, self._opened.span)
-        return self._opened
+        visit = _Visit(self._options)
+        self._visits.append(visit)
+        return visit.opened
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         """End the call, unless a stream goes on; an exception passes through."""
-        if self._block is not None:
-            self._block.leave()
-            self._block = None
-        if self._owned and self._opened is not None:
-            self._opened._leave(error)  # noqa: SLF001  # as above
+        visits = self._visits
+        visit = visits[-1]
+        if len(visits) > 1:
+            here = current.get()
+            visit = next((each for each in reversed(visits) if each.opened is here), visit)
+        visits.remove(visit)
+        visit.leave(error)
 
     async def __aenter__(self) -> "Call | Attempt":
         """Begin the call."""
@@ -80,44 +79,114 @@ class Inference:
 
     def __call__(self, function: _F) -> _F:
         """Have each call of `function` recorded: a function, a coroutine function, or a generator of either kind."""
+        if isinstance(function, staticmethod | classmethod):
+            return cast("_F", type(function)(self(function.__func__)))
         if inspect.iscoroutinefunction(function):
 
             @wraps(function)
             async def recorded_async(*args: Any, **kwargs: Any) -> Any:
-                with self._for(args, kwargs) as call:
-                    return self._told(call, await function(*args, **kwargs))
+                visit = self._visit(args, kwargs)
+                with visit:
+                    return self._told(visit.opened, await function(*args, **kwargs))
 
             return cast("_F", recorded_async)
+        generates = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
 
         @wraps(function)
         def recorded(*args: Any, **kwargs: Any) -> Any:
-            with self._for(args, kwargs) as call:
-                return self._told(call, function(*args, **kwargs))
+            visit = self._visit(args, kwargs)
+            with visit:
+                answer = function(*args, **kwargs)
+                if _is_to_be_awaited(answer):
+                    visit.suspend()
+                    return self._awaited(visit, answer)
+                return self._told(visit.opened, answer, generates=generates)
 
         return cast("_F", recorded)
 
-    def _for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "Inference":
+    def _visit(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "_Visit":
         options = self._options
         provider, model = (_asked(name, args, kwargs) for name in (options.provider, options.model))
-        return Inference(options._replace(provider=provider, model=model), self._usage_from)
+        return _Visit(options._replace(provider=provider, model=model))
 
-    def _told(self, call: "Call | Attempt", answer: Any) -> Any:
+    def _told(self, call: "Call | Attempt", answer: Any, *, generates: bool = False) -> Any:
         """What the function returns: read, or watched if it is a stream."""
-        if hasattr(type(answer), "__next__") or hasattr(type(answer), "__anext__"):
+        if generates:
+            return call.wrap_generator(answer, self._usage_from)
+        if is_iterator(answer):
             return call.wrap(answer, usage_from=self._usage_from)
         call.read(answer, self._usage_from)
         return answer
 
+    async def _awaited(self, visit: "_Visit", answer: Any) -> Any:
+        with visit.resumed():
+            return self._told(visit.opened, await answer)
 
-def _open(options: Options) -> "tuple[Call | Attempt, bool]":
-    outer = current.get()
-    if isinstance(outer, Attempt) and not outer.over:
-        return outer, False
-    call = outer.call if isinstance(outer, Attempt) else outer
-    if call is not None and not call.over:
-        return Attempt(call, options.provider, options.model, options.code), True
-    straggles = call is not None and call.outcome is not None and call.outcome.status in _STRAGGLERS
-    return Call(None if straggles else recording(), options), True
+
+class _Visit:
+    """One call of one function, or one run of one block: what was opened for it, and the block in which it is current."""
+
+    __slots__ = ("_block", "_owned", "opened")
+
+    def __init__(self, options: Options) -> None:
+        self.opened, context, self._owned = _open(options)
+        self._block: Block | None = None
+        if self._owned:
+            self.opened._begin(context)  # noqa: SLF001  # what only the opener may call
+            self._block = Block(self.opened, context)
+
+    def __enter__(self) -> Self:
+        """The call has begun already."""
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        """End the call, unless it goes on; an exception passes through."""
+        self.leave(error)
+
+    def leave(self, error: BaseException | None) -> None:
+        """End the call, unless a stream goes on, or its answer is awaited elsewhere."""
+        if self._block is None:
+            return
+        self._block.leave()
+        self._block = None
+        self.opened._leave(error)  # noqa: SLF001  # as above
+
+    def suspend(self) -> None:
+        """Let the call be no longer the current one, and yet go on."""
+        if self._block is not None:
+            self._block.leave()
+            self._block = None
+
+    def resumed(self) -> Self:
+        """Let the call be the current one again, here."""
+        if self._owned:
+            self._block = Block(self.opened)
+        return self
+
+
+def _open(options: Options) -> "tuple[Call | Attempt, Context | None, bool]":
+    """What the recorder opens here, what its span derives from, and whether it is the recorder's to end.
+
+    An attempt that is open already is its opener's.
+    """
+    if current.get() is None:
+        return Call(recording(), options), None, True
+    outer, context, straggles = around()
+    if straggles:
+        return Call(None, options), None, True
+    if outer is None:
+        return Call(recording(), options), context, True
+    if isinstance(outer, Attempt):
+        return outer, None, False
+    attempt = Attempt(outer, options.provider, options.model, options.code)
+    attempt.outer = outer
+    return attempt, context, True
+
+
+def _is_to_be_awaited(answer: Any) -> bool:
+    """Whether `answer` is only the promise of one; not what can be entered or is a future, which a coroutine cannot stand for."""
+    kind = type(answer)
+    return hasattr(kind, "__await__") and not hasattr(kind, "__aenter__") and not hasattr(kind, "add_done_callback")
 
 
 def _asked(name: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -50,7 +50,15 @@ def of_error(error: BaseException, *, client_left: bool = False) -> Outcome:
     Timeouts and rate limits are known by the names of the classes that the exception's class derives from, by a
     `status_code`, its own or its response's, and by the `code()` of grpc.
     """
-    error = single(error)
+    try:
+        return _of_error(single(error), client_left=client_left)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001  # an object of the application's may raise anything when it is asked
+        return Outcome(ERROR, type(error).__name__)
+
+
+def _of_error(error: BaseException, *, client_left: bool) -> Outcome:
     if isinstance(error, asyncio.CancelledError | GeneratorExit):
         return Outcome(CLIENT_DISCONNECTED if client_left else CANCELLED, type(error).__name__)
     names = {kind.__name__ for kind in type(error).__mro__}
@@ -84,12 +92,16 @@ def _grpc_code(error: BaseException) -> str | None:
     code = _asked(error, "code")
     try:
         return str(code().name) if callable(code) else None
-    except Exception:  # noqa: BLE001  # as above
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001  # as above
         return None
 
 
 def _asked(thing: object, name: str) -> Any:
     try:
         return getattr(thing, name, None)
-    except Exception:  # noqa: BLE001  # as above
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001  # as above
         return None

@@ -1,6 +1,7 @@
 """What a provider's answer says of itself: usage, model, why it stopped. Shapes of OpenAI and Anthropic, objects or dicts."""
 
 import math
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 _MAX_COUNT: Final = 2**53
@@ -18,6 +19,8 @@ class Report(NamedTuple):
     """It is an error in the form of an answer."""
 
 
+ReadReport = Callable[[Any], Report]
+
 NOTHING: Final = Report()
 
 
@@ -25,29 +28,40 @@ def report_of(answer: Any) -> Report:
     """What `answer` says, whatever it is; never raises."""
     try:
         return _report_of(answer)
-    except Exception:  # noqa: BLE001  # an object of the application's, or of an SDK
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001  # an object of the application's, or of an SDK
         return NOTHING
 
 
 def _report_of(answer: Any) -> Report:
     if answer is None or isinstance(answer, str | bytes | bytearray):
         return NOTHING
-    usage = _get(answer, "usage")
-    model, choices, error = _get(answer, "model"), _get(answer, "choices"), _get(answer, "error")
-    if usage is None and error is None and not choices and not isinstance(model, str):
+    message, delta = _get(answer, "message"), _get(answer, "delta")
+    usage, model, choices = _get(answer, "usage"), _get(answer, "model"), _get(answer, "choices")
+    error = _get(answer, "error")
+    if message is not None:  # Anthropic's message_start
+        usage = _get(message, "usage") if usage is None else usage
+        model = _get(message, "model") if model is None else model
+    reasons = _finish_reasons(choices, answer if delta is None else delta)
+    if usage is None and error is None and not reasons and not isinstance(model, str):
         return NOTHING
     return Report(
         _first(usage, "prompt_tokens", "input_tokens"),
         _first(usage, "completion_tokens", "output_tokens"),
         model if isinstance(model, str) else None,
-        _finish_reasons(choices) if isinstance(choices, list | tuple) else (),
+        reasons,
         bool(error),
     )
 
 
-def _finish_reasons(choices: Any) -> tuple[str, ...]:
-    reasons = (_get(choice, "finish_reason") for choice in choices)
-    return tuple(reason for reason in reasons if isinstance(reason, str))
+def _finish_reasons(choices: Any, stopped: Any) -> tuple[str, ...]:
+    """OpenAI's, one for each choice; or Anthropic's, of the message or its last change."""
+    if isinstance(choices, list | tuple):
+        found = [_get(choice, "finish_reason") for choice in choices]
+    else:
+        found = [_get(stopped, "stop_reason")]
+    return tuple(reason for reason in found if isinstance(reason, str))
 
 
 def _first(holder: Any, *names: str) -> Any:

@@ -1,11 +1,16 @@
 """Streams that are watched: they hand on what they are given, and tell how they began, went on and ended."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, Self
 
 
 class Watcher(Protocol):
     """Who is told what becomes of a stream; it never raises."""
+
+    def stepping(self) -> AbstractContextManager[None]:
+        """What the next step takes place in."""
 
     def seen(self, chunk: Any) -> None:
         """A chunk has come."""
@@ -29,16 +34,39 @@ def watched(stream: Any, watcher: Watcher) -> Any:
     Synchronous or not, iterator or generator: as what came. Attributes that are not of the kind are the stream's own.
     Each chunk may be asked for by another thread.
     """
-    if isinstance(stream, AsyncGenerator):
-        return _AsyncGenerator(stream, watcher)
-    if isinstance(stream, Generator):
-        return _Generator(stream, watcher)
-    if hasattr(type(stream), "__aiter__"):
-        return _AsyncStream(stream, watcher)
-    if hasattr(type(stream), "__iter__"):
-        return _Stream(stream, watcher)
-    raise TypeError(
-        f"wrap() was given a {type(stream).__name__}: give it the stream itself, an iterator, sync or async"
+    kind = _kind_of(stream)
+    if kind is None:
+        raise TypeError(
+            f"wrap() was given a {type(stream).__name__}: give it the stream itself, an iterator, sync or async"
+        )
+    return kind(stream, watcher)
+
+
+def is_iterator(answer: Any) -> bool:
+    """Whether `answer`, which a function returned, is a stream: it gives its next chunk and can be looped over."""
+    kind = type(answer)
+    return (hasattr(kind, "__next__") and hasattr(kind, "__iter__")) or (
+        hasattr(kind, "__anext__") and hasattr(kind, "__aiter__")
+    )
+
+
+def _kind_of(stream: Any) -> "type[_Watched] | None":
+    kind = type(stream)
+    if issubclass(kind, AsyncGenerator):
+        return _AsyncGenerator
+    if issubclass(kind, Generator):
+        return _Generator
+    if hasattr(kind, "__aiter__") and (hasattr(kind, "__anext__") or not _is_whole(kind)):
+        return _AsyncStream
+    if hasattr(kind, "__iter__") and (hasattr(kind, "__next__") or not _is_whole(kind)):
+        return _Stream
+    return None
+
+
+def _is_whole(kind: type) -> bool:
+    """Whether it can be looped over as any container, or as the fields of a pydantic model: an answer, not a stream."""
+    return issubclass(kind, Mapping | Sequence | AbstractSet) or any(
+        base.__name__ == "BaseModel" for base in kind.__mro__
     )
 
 
@@ -51,6 +79,8 @@ class _Watched:
 
     def __getattr__(self, name: str) -> Any:
         """What the stream has and its kind has not; closing it is told."""
+        if name.startswith("_gwz_"):  # only before there is a stream
+            raise AttributeError(name)
         found = getattr(self._gwz_stream, name)
         return self._gwz_closing(found) if name in ("close", "aclose") and callable(found) else found
 
@@ -58,6 +88,10 @@ class _Watched:
         """Tell that nobody holds the stream."""
         if (watcher := self.__dict__.get("_gwz_watcher")) is not None:
             watcher.dropped()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Let a copy be the stream's, unwatched: what becomes of it says nothing of this one."""
+        return self._gwz_stream.__reduce_ex__(protocol)
 
     def _gwz_closing(self, close: Callable[..., Any]) -> Callable[..., Any]:
         def told(*args: Any, **kwargs: Any) -> Any:
@@ -89,7 +123,8 @@ class _Stream(_Watched, Iterator[Any]):
 
     def _gwz_step(self, step: Callable[..., Any], *args: Any) -> Any:
         try:
-            chunk = step(*args)
+            with self._gwz_watcher.stepping():
+                chunk = step(*args)
         except StopIteration:
             self._gwz_watcher.exhausted()
             raise
@@ -134,7 +169,8 @@ class _AsyncStream(_Watched, AsyncIterator[Any]):
 
     async def _gwz_step(self, step: Callable[..., Any], *args: Any) -> Any:
         try:
-            chunk = await step(*args)
+            with self._gwz_watcher.stepping():
+                chunk = await step(*args)
         except StopAsyncIteration:
             self._gwz_watcher.exhausted()
             raise

@@ -11,7 +11,7 @@ from typing import Any
 
 from opentelemetry import trace
 
-from gwz_instrument import calls, cells, http, logs, metrics, traces
+from gwz_instrument import cells, http, logs, metrics, traces, watches
 from gwz_instrument.semconv import http as names
 
 _EVERY = 20
@@ -73,11 +73,11 @@ def forget_exemplars() -> None:
 def take_broken_for_whole() -> None:
     """Let a stream that broke count as one that ended well, as gateways do whose generators swallow what broke it."""
 
-    def well(self: calls.Watch, error: BaseException) -> None:
+    def well(self: watches.Watch, error: BaseException) -> None:
         del error
         self.exhausted()
 
-    calls.Watch.broken = well  # type: ignore[method-assign]
+    watches.Watch.broken = well  # type: ignore[method-assign]
 
 
 def _each_line(deal: Callable[[Callable[[], None], int], None]) -> None:
