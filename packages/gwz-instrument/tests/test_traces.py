@@ -430,9 +430,10 @@ def test_a_value_from_outside_is_made_one_that_a_span_carries(given, carried):
     assert type(attribute(given)) is type(carried)
 
 
-def test_the_provider_s_own_flush_and_shutdown_miss_no_span_of_a_request():
+@pytest.mark.parametrize("protocol", ["http/protobuf"])
+def test_the_provider_s_own_flush_and_shutdown_miss_no_span_of_a_request(receiver, protocol):
     """Serverless code and tests flush the provider, whose processors come in the order in which they were added."""
-    started = traces.start(settings())
+    started = traces.start(settings(otlp_endpoint=receiver.url, otlp_protocol=protocol))
     exporter = InMemorySpanExporter()
     started.provider.add_span_processor(BatchSpanProcessor(exporter))
     for number, flush in enumerate((started.provider.force_flush, started.provider.shutdown), start=1):
