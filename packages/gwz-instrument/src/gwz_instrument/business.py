@@ -139,10 +139,7 @@ class _Kept:
         )
 
     def _label(self, found: Recording, entry: Metric, label: str, value: object, *, admit: bool) -> str:
-        if not isinstance(value, str) or not value:
-            found.refuse(f"{label} of {entry.name}", value)
-            return OTHER
-        bound, text = self._bounds[entry.name, label], str.__str__(value)  # not what an enumeration makes of it
+        bound, text = self._bounds[entry.name, label], found.name(f"{label} of {entry.name}", value)
         return bound.admit(text) if admit else bound.of(text)
 
 

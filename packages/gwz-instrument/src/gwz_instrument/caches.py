@@ -93,11 +93,7 @@ class Cache:
 
     def _label(self, found: Recording) -> str:
         """The name as a label value."""
-        name = self._name
-        if isinstance(name, str) and name:
-            return _kept(found.collectors).names.admit(str.__str__(name))  # not what an enumeration makes of it
-        found.refuse("the name of a cache", name)
-        return OTHER
+        return _kept(found.collectors).names.admit(found.name("the name of a cache", self._name))
 
 
 class _Cells(NamedTuple):

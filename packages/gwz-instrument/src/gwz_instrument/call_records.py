@@ -11,10 +11,11 @@ from opentelemetry.trace import Span
 
 from . import outcomes
 from .bills import Bill
-from .calls import COST, INPUT, OUTPUT, Attempt, Call, is_literal, name_of, plain
+from .calls import COST, INPUT, OUTPUT, Attempt, Call, is_literal
 from .exchange import Exchange, ids
 from .labels import OTHER, CallLabels
 from .metrics import Collectors
+from .names import name_of, plain
 from .outcomes import Outcome
 from .semconv import inference as metrics
 from .semconv import logs, spans

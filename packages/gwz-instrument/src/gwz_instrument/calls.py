@@ -16,8 +16,10 @@ from opentelemetry.trace import Span, SpanKind
 
 from . import background, bills, outcomes, reports, stages
 from .bills import Bill
+from .contexts import leave
 from .exchange import Exchange, sampled_trace_id
 from .exchange import current as current_exchange
+from .names import name_of
 from .outcomes import Outcome
 from .recording import Recording
 from .reports import ReadReport, Report
@@ -27,7 +29,6 @@ from .watches import Watch
 AskCost = Callable[[str, int, int], Any]
 """Called with the model and the tokens of both kinds; what it returns is the call's cost in US dollars."""
 
-MAX_NAME: Final = 200
 MAX_REASONS: Final = 10
 INPUT, OUTPUT, COST = "input_tokens", "output_tokens", "cost_usd"
 _TOKENS: Final = frozenset({INPUT, OUTPUT})
@@ -568,12 +569,7 @@ class Block:
 
     def leave(self) -> None:
         """Go back to what was before; a generator that somebody else closes is in another context, see `around`."""
-        try:
-            current.reset(self._token)
-        except ValueError:
-            return
-        if self._span_token is not None:
-            otel_context.detach(self._span_token)
+        leave(self._token, span_token=self._span_token)
 
 
 class Steps:
@@ -629,16 +625,6 @@ def is_literal(value: object, code: CodeType | None) -> bool:
 
 def _holds(constants: tuple[object, ...], value: str) -> bool:
     return any(value is one or (isinstance(one, tuple) and _holds(one, value)) for one in constants)
-
-
-def plain(value: object) -> object:
-    """A text as itself, not what a class derived from `str` makes of it; anything else as it is."""
-    return str.__str__(value) if issubclass(type(value), str) else value
-
-
-def name_of(value: object) -> str:
-    """A name as spans and lines carry it: text, cut; empty for what is none."""
-    return str.__str__(value)[:MAX_NAME] if issubclass(type(value), str) else ""
 
 
 def _refuse(recording: Recording, contradicting: Mapping[str, float]) -> None:

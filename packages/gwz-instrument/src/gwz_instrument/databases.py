@@ -13,9 +13,11 @@ from opentelemetry.util.types import AttributeValue
 from . import client_spans
 from .blocks import around
 from .cells import Cell
+from .contexts import leave
 from .exchange import sampled_trace_id
 from .labels import OTHER, Bounded
 from .metrics import Collectors
+from .names import name_of
 from .per_registry import PerRegistry
 from .recording import Recording, recording
 from .semconv import database as metrics
@@ -30,7 +32,6 @@ RPC: Final = "rpc"
 """The operation whose table is a stored function."""
 OPERATIONS: Final = ("select", "insert", "update", "upsert", "delete", RPC)
 """What attached clients ask; applications may have verbs of their own."""
-_MAX_NAME: Final = 200
 
 
 def database(table: str, operation: str, *, system: str = POSTGRESQL) -> "Query":
@@ -67,7 +68,7 @@ class Query:
 
     def fail(self, reason: object) -> None:
         """Let the query count as failed though nothing is raised; `reason` becomes its `error.type`."""
-        self._error_type = _text(reason) or OTHER
+        self._error_type = name_of(reason) or OTHER
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -135,29 +136,23 @@ class Query:
             cells = kept.cells.get((table, operation))
             if cells is not None:
                 return cells
-        return kept.find(found.collectors, _given(found, "table", table), _given(found, "operation", operation), known)
+        return kept.find(found.collectors, found.name("table", table), found.name("operation", operation), known)
 
     def _leave(self) -> None:
-        """Go back to what was before; who closes another's generator is in another context, where there is nothing to do."""
+        """Go back to what was before."""
         token, span_token = self._token, self._span_token
-        self._token = None
-        try:
-            current.reset(token)
-        except ValueError:
-            return
-        if span_token is not None:
-            self._span_token = None
-            otel_context.detach(span_token)
+        self._token = self._span_token = None
+        leave(token, span_token=span_token)
 
     def _span_name(self) -> str:
-        table = _text(self.table)
-        operation = _text(self.operation) or OTHER
+        table = name_of(self.table)
+        operation = name_of(self.operation) or OTHER
         return operation if not table or table == OTHER else f"{operation} {table}"
 
     def _attributes(self) -> dict[str, AttributeValue]:
-        operation, table = _text(self.operation) or OTHER, _text(self.table)
+        operation, table = name_of(self.operation) or OTHER, name_of(self.table)
         found: dict[str, AttributeValue] = {
-            spans.DB_SYSTEM.name: _text(self.system) or OTHER,
+            spans.DB_SYSTEM.name: name_of(self.system) or OTHER,
             spans.DB_OPERATION.name: operation,
             **({} if self.details is None else self.details()),
         }
@@ -198,18 +193,6 @@ class _Kept:
         if labels == (table, operation):  # not under a name that was refused: they may be many
             self.cells[labels] = cells
         return cells
-
-
-def _given(found: Recording, what: str, value: object) -> str:
-    """A name that the application gave; what is none is counted."""
-    if isinstance(value, str) and value:
-        return str.__str__(value)  # not what a subclass, an enumeration's, makes of it
-    found.refuse(what, value)
-    return OTHER
-
-
-def _text(value: object) -> str:
-    return str.__str__(value)[:_MAX_NAME] if isinstance(value, str) else ""
 
 
 _kept: Final = PerRegistry(_Kept)

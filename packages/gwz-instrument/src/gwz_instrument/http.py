@@ -16,11 +16,13 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from .cells import Cell
+from .contexts import leave
 from .exchange import NO_RESPONSE, Ending, Exchange, Message, current, sampled_trace_id
 from .exposition import PATH, Answer, Exposition, plain
 from .foreign_spans import current_server_span, foreign_server_spans, hide_from_mounted
 from .labels import OTHER, HttpLabels
 from .metrics import Collectors
+from .outcomes import single
 from .routes import RouteTemplates, Scope, relative_path
 from .semconv import health, http, logs
 
@@ -149,7 +151,7 @@ class TelemetryMiddleware:
                 self._tell(exchange)
             exchange.error = exchange.lost = None  # their tracebacks hold this frame
             scope[_COUNTED_BY] = exchange.outer
-            _leave(token, span_token)
+            leave(token, span_token=span_token)
 
     def _begin(self, scope: Scope) -> Exchange:
         if not self._kept_up:
@@ -216,7 +218,7 @@ class TelemetryMiddleware:
         end = exchange.ending()
         exchange.end()
         # What is raised after the last byte, by a background task, is counted, but it is not this response's.
-        error = None if exchange.error is None or end.outcome == "success" else _single(exchange.error)
+        error = None if exchange.error is None or end.outcome == "success" else single(exchange.error)
         try:
             if self._parts.spans is not None:
                 self._parts.spans.finish(exchange, end, error)
@@ -238,7 +240,7 @@ class TelemetryMiddleware:
 
     def _count_exception(self, exchange: Exchange, raised: BaseException) -> None:
         try:
-            error = _single(raised)
+            error = single(raised)
             left = error is exchange.lost or type(error).__name__ == "ClientDisconnect"
             if isinstance(error, Exception) and not left:
                 name = self._parts.labels.exception(error)
@@ -362,24 +364,6 @@ def _write_line(handler: "LokiHandler", exchange: Exchange, end: Ending, error: 
         metadata=exchange.metadata,
         exception="".join(traceback.format_exception(error)) if isinstance(error, Exception) else None,
     )
-
-
-def _leave(token: Any, span_token: Any) -> None:
-    """Leave the request's context; a generator that is closed by the garbage collector is in another one."""
-    try:
-        if token is not None:
-            current.reset(token)
-    except ValueError:
-        return
-    if span_token is not None:
-        otel_context.detach(span_token)
-
-
-def _single(error: BaseException) -> BaseException:
-    """The exception that a task group wrapped, when it wrapped only one."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
 
 
 def _threads() -> ThreadPoolExecutor:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from .exchange import Exchange, current
-from .labels import CallLabels
+from .labels import OTHER, CallLabels
 from .metrics import Collectors
+from .names import plain
 from .semconv import health
 from .settings import Settings
 from .span_ends import SpanEnd
@@ -46,6 +47,14 @@ class Recording:
         if step not in _complained:
             _complained.add(step)
             _LOG.exception("gwz-instrument failed at its own work (%s); the application is not affected", step)
+
+    def name(self, what: str, value: object) -> str:
+        """A name that the application gave for a label; `_other`, counted, for what is none."""
+        name = plain(value)
+        if isinstance(name, str) and name:
+            return name
+        self.refuse(what, value)
+        return OTHER
 
     def refuse(self, what: str, value: object) -> None:
         """Count a value that the application gave and that is none, and say so the first time."""

@@ -86,17 +86,11 @@ def frontend_done(exchange: Exchange | None, recording: Recording) -> None:
 
 def _record(found: Recording, name: object, seconds: float) -> None:
     try:
-        cell = found.collectors.child(metrics.STAGE_DURATION, _label(found, name), found.endpoint())
+        stage = _names(found.collectors).admit(found.name("the name of a stage", name))
+        cell = found.collectors.child(metrics.STAGE_DURATION, stage, found.endpoint())
         cell.observe(seconds, sampled_trace_id(trace.get_current_span()))
     except Exception:  # noqa: BLE001  # no fault of ours may cost a request
         found.complain("stage")
-
-
-def _label(found: Recording, name: object) -> str:
-    if isinstance(name, str) and name:
-        return _names(found.collectors).admit(str.__str__(name))  # not what an enumeration makes of it
-    found.refuse("the name of a stage", name)
-    return OTHER
 
 
 def _bound(collectors: Collectors) -> Bounded:

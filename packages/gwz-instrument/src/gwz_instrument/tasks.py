@@ -11,13 +11,13 @@ from opentelemetry.trace import Link, Span, SpanKind
 
 from . import calls, client_spans, databases, exchange
 from .blocks import around
-from .labels import OTHER
+from .contexts import leave
+from .names import MAX_NAME
 from .recording import Recording, recording
 from .semconv import spans
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-_MAX_NAME: Final = 200
 _NO_PARENT: Final = Context()
 _OF_THE_REQUEST: Final[tuple[ContextVar[Any], ...]] = (exchange.current, calls.current, databases.current)
 """What a task inherits from the request that started it, and must leave alone: the request may have ended."""
@@ -44,7 +44,7 @@ class Task:
         self._recording: Recording | None = None
         self._span: Span | None = None
         self._span_token: Token[Context] | None = None
-        self._tokens: list[tuple[ContextVar[Any], Token[Any]]] = []
+        self._tokens: list[Token[Any]] = []
 
     def __enter__(self) -> Self:
         """Begin the task, and leave the request."""
@@ -78,10 +78,10 @@ class Task:
         return around(function, lambda: Task(self._name))
 
     def _begin(self, found: Recording) -> None:
-        self._tokens = [(variable, variable.set(None)) for variable in _OF_THE_REQUEST]
+        self._tokens = [variable.set(None) for variable in _OF_THE_REQUEST]
         starter = trace.get_current_span().get_span_context()
         if found.tracer is not None:
-            name = _text(found, self._name)
+            name = found.name("the name of a task", self._name)[:MAX_NAME]
             self._span = found.tracer.start_span(
                 f"task {name}",
                 context=_NO_PARENT,
@@ -102,20 +102,6 @@ class Task:
                 client_spans.end(span, {}, error_type, failed=client_spans.is_failure(error))
 
     def _return(self) -> None:
-        """Go back to what was before; whoever ends the block in another context finds nothing to go back to."""
         tokens, span_token = self._tokens, self._span_token
         self._tokens, self._span_token = [], None
-        try:
-            for variable, token in tokens:
-                variable.reset(token)
-        except ValueError:
-            return
-        if span_token is not None:
-            otel_context.detach(span_token)
-
-
-def _text(found: Recording, name: object) -> str:
-    if isinstance(name, str) and name:
-        return str.__str__(name)[:_MAX_NAME]  # not what an enumeration makes of it
-    found.refuse("the name of a task", name)
-    return OTHER
+        leave(*tokens, span_token=span_token)
