@@ -1,4 +1,4 @@
-"""What the tests share: a Loki and receivers of OTLP that keep what they are sent, and spans in memory."""
+"""What the tests share: a Loki and receivers of OTLP that keep what they are sent, spans in memory, and where recorders write."""
 
 import collections
 import contextlib
@@ -26,6 +26,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import CollectorRegistry
+
+from gwz_instrument import recording as recordings
+from gwz_instrument.metrics import Collectors
+from gwz_instrument.recording import make_recording
+from gwz_instrument.settings import Settings
 
 
 class Loki:
@@ -243,3 +249,38 @@ def spans():
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     return provider.get_tracer("test"), exporter
+
+
+class World:
+    """Where recorders write, and everything that was written."""
+
+    def __init__(self, tracer, exporter):
+        self.registry, self.collectors, self.exporter = CollectorRegistry(), Collectors(), exporter
+        self.registry.register(self.collectors)
+        self.recording = make_recording(
+            Settings(environ={}), self.collectors, tracer=tracer, lines=None, endpoint_of=lambda _exchange: "/route"
+        )
+
+    def samples(self, name):
+        return {
+            tuple(value for key, value in sample.labels.items() if key != "le"): sample.value
+            for family in self.registry.collect()
+            for sample in family.samples
+            if sample.name == name and sample.value
+        }
+
+    @property
+    def spans(self):
+        return [
+            (span.name, dict(span.attributes), span.status.status_code.name)
+            for span in self.exporter.get_finished_spans()
+        ]
+
+
+@pytest.fixture
+def world(monkeypatch, spans):
+    """A `World` that recorders write into; a test with a fixture of this name of its own has that."""
+    made = World(*spans)
+    monkeypatch.setattr(recordings, "_installed", [made.recording])
+    monkeypatch.setattr(recordings, "_complained", set())
+    return made

@@ -9,50 +9,12 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, DEFAULT_OFF
-from prometheus_client import CollectorRegistry
 
 from gwz_instrument import recording as recordings
 from gwz_instrument.databases import MAX_TABLES, database
-from gwz_instrument.metrics import Collectors
-from gwz_instrument.recording import make_recording
-from gwz_instrument.settings import Settings
 from gwz_instrument.sqlalchemy_engine import Statement, read
 
 SELECT_USERS = {"db.system.name": "postgresql", "db.operation.name": "select", "db.collection.name": "users"}
-
-
-class World:
-    """Where recorders write, and everything that was written."""
-
-    def __init__(self, tracer, exporter):
-        self.registry, self.collectors, self.exporter = CollectorRegistry(), Collectors(), exporter
-        self.registry.register(self.collectors)
-        self.recording = make_recording(
-            Settings(environ={}), self.collectors, tracer=tracer, lines=None, endpoint_of=lambda _exchange: "/route"
-        )
-
-    def samples(self, name):
-        return {
-            tuple(value for key, value in sample.labels.items() if key != "le"): sample.value
-            for family in self.registry.collect()
-            for sample in family.samples
-            if sample.name == name and sample.value
-        }
-
-    @property
-    def spans(self):
-        return [
-            (span.name, dict(span.attributes), span.status.status_code.name)
-            for span in self.exporter.get_finished_spans()
-        ]
-
-
-@pytest.fixture
-def world(monkeypatch, spans):
-    made = World(*spans)
-    monkeypatch.setattr(recordings, "_installed", [made.recording])
-    monkeypatch.setattr(recordings, "_complained", set())
-    return made
 
 
 def counts(world):
