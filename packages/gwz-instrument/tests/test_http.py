@@ -962,8 +962,9 @@ async def test_a_scope_can_be_copied_and_used_again(world):
     assert sum(world.samples(REQUESTS).values()) == 2
 
 
-async def test_a_client_that_has_left_is_no_exception_of_the_application():
-    """A server may raise OSError where a response can no longer be sent; from 2.4 of the specification on it is to."""
+@pytest.mark.parametrize("asgi", [{"asgi": {"version": "3.0", "spec_version": "2.4"}}, {"asgi": None}, {}])
+async def test_a_client_that_has_left_is_no_exception_of_the_application(asgi):
+    """From 2.4 of the specification on a server is to raise OSError for what can no longer be sent, and who names no version may."""
     gone = OSError("the client has left")
 
     async def app(_scope, _receive, send):
@@ -975,7 +976,7 @@ async def test_a_client_that_has_left_is_no_exception_of_the_application():
     app.routes = ()
     world = World(app)
     with pytest.raises(OSError, match="the client has left"):
-        await world.asgi({"type": "http", "method": "GET", "path": "/", "headers": []}, None, send)
+        await world.asgi({"type": "http", "method": "GET", "path": "/", "headers": [], **asgi}, None, send)
     assert world.samples("fastapi_exceptions_total") == {}
     assert world.samples(REQUESTS) == {("GET", "<unrouted>", "200"): 1}
 

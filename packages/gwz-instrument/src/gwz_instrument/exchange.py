@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -15,6 +15,7 @@ from .routes import Scope
 from .semconv import http, logs, spans
 
 Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
 
 NO_RESPONSE: Final = 500  # what a server answers for an application that sent nothing
 _CLIENT_CLOSED: Final = int(http.CLIENT_CLOSED)
@@ -135,6 +136,35 @@ class Exchange:
             self.received_bytes += len(message.get("body") or b"")
         elif kind == "http.disconnect" and not self.ended_s:
             self.disconnected = True
+
+    def over(self, send: Send, other: Send) -> Send:
+        """Note a further part of a stream and pass it on to `send`; whatever else is sent is for `other`.
+
+        A stream has many parts, and each costs its reader time: no coroutine here, and no call that can be spared.
+        """
+        clock = time.perf_counter
+
+        def see_send(message: Message) -> Awaitable[None]:
+            try:
+                further = (
+                    self.chunks
+                    and message["type"] == "http.response.body"
+                    and message.get("more_body")
+                    and (body := message.get("body"))
+                )
+                if further:
+                    now = clock()
+                    self.sent_bytes += len(body)
+                    gap = now - self._last_chunk_s
+                    if gap > self.longest_gap_s:  # noqa: PLR1730  # as below
+                        self.longest_gap_s = gap
+                    self.chunks += 1
+                    self._last_chunk_s = now
+            except Exception:  # noqa: BLE001  # nonsense: `other` looks at it again, and tells
+                further = False
+            return send(message) if further else other(message)
+
+        return see_send
 
     def see_sent(self, message: Message) -> bool:
         """Note what the application sends; whether it is the end of the response. Nonsense is the server's to refuse."""

@@ -17,7 +17,7 @@ from opentelemetry import trace
 
 from .cells import Cell
 from .contexts import leave
-from .exchange import NO_RESPONSE, Ending, Exchange, Message, current, sampled_trace_id
+from .exchange import NO_RESPONSE, Ending, Exchange, Message, Send, current, sampled_trace_id
 from .exposition import PATH, Answer, Exposition, plain
 from .foreign_spans import current_server_span, foreign_server_spans, hide_from_mounted
 from .labels import OTHER, HttpLabels
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from .server_span import ServerSpans
 
 Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 REQUEST_LOGGER: Final = "gwz_instrument.request"
@@ -119,6 +118,8 @@ class TelemetryMiddleware:
                 self._complain("receive", "metrics")
             return message
 
+        pass_on = send if _never_raises(scope) else _over_who_left(exchange, send)
+
         async def see_send(message: Message) -> None:
             ended = False
             try:
@@ -127,11 +128,7 @@ class TelemetryMiddleware:
                     self._measure(exchange)
             except Exception:  # noqa: BLE001  # as above
                 self._complain("send", "metrics")
-            try:
-                await send(message)
-            except OSError as error:  # how a server may report a client that has left
-                exchange.disconnected, exchange.lost = True, error
-                raise
+            await pass_on(message)
             # An unhandled exception comes after the 500 that answers it, and belongs into the span and the line.
             if ended and not exchange.told and exchange.status != NO_RESPONSE:
                 self._tell(exchange)
@@ -139,7 +136,7 @@ class TelemetryMiddleware:
         token = current.set(exchange)
         span_token = None if exchange.span is None else otel_context.attach(trace.set_span_in_context(exchange.span))
         try:
-            await self.app(scope, see_receive, see_send)
+            await self.app(scope, see_receive, exchange.over(pass_on, see_send))
         except BaseException as error:
             exchange.error = error
             self._count_exception(exchange, error)
@@ -341,6 +338,25 @@ class _Route:
         return cell
 
 
+def _never_raises(scope: Scope) -> bool:
+    """Whether the server, by the version of the specification that it names, takes a message for a client that has left in silence."""
+    asgi = scope.get("asgi")
+    return isinstance(asgi, dict) and asgi.get("spec_version") in _SILENT_SERVERS
+
+
+def _over_who_left(exchange: Exchange, send: Send) -> Send:
+    """Note that the server reports a client that has left."""
+
+    async def see_send(message: Message) -> None:
+        try:
+            await send(message)
+        except OSError as error:
+            exchange.disconnected, exchange.lost = True, error
+            raise
+
+    return see_send
+
+
 def _write_line(handler: "LokiHandler", exchange: Exchange, end: Ending, error: BaseException | None) -> None:
     failed = end.status >= 500 or end.outcome == "stream_error"
     fields: dict[str, Any] = {
@@ -381,6 +397,7 @@ def _forget_threads() -> None:
 
 
 _METHODS: Final = frozenset(http.METHODS)
+_SILENT_SERVERS: Final = ("2.0", "2.1", "2.2", "2.3")  # from 2.4 on they are to raise OSError
 _pool: ThreadPoolExecutor | None = None
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_forget_threads)
