@@ -150,11 +150,11 @@ class Exchange:
                     self.chunks
                     and message["type"] == "http.response.body"
                     and message.get("more_body")
-                    and (body := message.get("body"))
+                    and message.get("body")
                 )
                 if further:
                     now = clock()
-                    self.sent_bytes += len(body)
+                    self.sent_bytes += len(message["body"])
                     gap = now - self._last_chunk_s
                     if gap > self.longest_gap_s:  # noqa: PLR1730  # as below
                         self.longest_gap_s = gap
