@@ -15,6 +15,7 @@ from opentelemetry.trace import TraceFlags
 from gwz_instrument import recording as recordings
 from gwz_instrument.attach import attach
 from gwz_instrument.databases import database
+from gwz_instrument.model_calls import inference
 from gwz_instrument.postgrest import Asked, asked
 
 KEY = "sk-secret"
@@ -147,6 +148,28 @@ def test_without_traces_of_ours_the_far_end_is_told_the_application_s(world, cli
         client.get("/200")
     assert "traceparent" not in sent[0].headers
     assert f"{span.get_span_context().span_id:016x}" in sent[1].headers["traceparent"]
+
+
+def test_within_a_call_to_a_model_the_request_names_the_provider_and_the_call_no_more(world, client):
+    """Tempo draws an edge for each span that names its peer: one for each time that something left the process."""
+    with inference("groq", "m") as call:
+        client.get("/200")
+    with inference(None, "m") as call:
+        with call.attempt(provider="xai"):
+            client.get("/500")
+        with call.attempt(provider="near"):
+            pass
+    client.get("/200")
+    peers = [(name.split()[0], attributes.get("peer.service")) for name, attributes, _ in world.spans]
+    assert peers == [
+        ("GET", "groq"),
+        ("chat", None),
+        ("GET", "xai"),
+        ("chat", None),
+        ("chat", "near"),
+        ("chat", None),
+        ("GET", None),
+    ]
 
 
 def test_what_the_application_tells_the_far_end_stays(client, sent):

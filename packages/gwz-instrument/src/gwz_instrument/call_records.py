@@ -155,7 +155,7 @@ def _call_attributes(call: Call, outcome: Outcome, bill: Bill) -> dict[str, Any]
         found[spans.PROVIDER.name] = provider
     if call.attempts:
         found[spans.ATTEMPTS.name] = call.attempts
-    elif provider:  # else the attempts are what leaves the process
+    elif provider and not call.asked:  # else the attempts, or the requests, are what leaves the process
         found[spans.PEER_SERVICE.name] = provider
     if call.response_model:
         found[spans.RESPONSE_MODEL.name] = call.response_model
@@ -175,11 +175,12 @@ def _attempt_attributes(attempt: Attempt, outcome: Outcome) -> dict[str, Any]:
     found: dict[str, Any] = {
         spans.OPERATION.name: attempt.call.options.operation,
         spans.PROVIDER.name: name_of(attempt.provider),
-        spans.PEER_SERVICE.name: name_of(attempt.provider),
         spans.MODEL.name: attempt.call.options.model_name,
         spans.ATTEMPT_NUMBER.name: attempt.number,
         spans.CALL_OUTCOME.name: outcome.status,
     }
+    if not attempt.asked:
+        found[spans.PEER_SERVICE.name] = name_of(attempt.provider)
     if model := name_of(attempt.model):
         found[spans.RESPONSE_MODEL.name] = model
     if outcome.error_type:

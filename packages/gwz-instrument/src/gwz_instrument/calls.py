@@ -87,6 +87,8 @@ class _Opened:
     context: Context | None = None
     """OpenTelemetry's, of before its block."""
     thread = 0
+    asked = False
+    """Whether a request that was made within it has a span of its own, which names the provider."""
     generator: Watch | None = None
     """Watches the generator that is itself the call, or the attempt: what is called within it belongs to it."""
     _left = False

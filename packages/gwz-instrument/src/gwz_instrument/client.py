@@ -19,7 +19,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import AttributeValue
 
 from . import client_spans
+from .calls import current
 from .databases import within_block
+from .names import name_of
 from .postgrest import PostgrestQuery
 from .recording import Recording, recording
 from .semconv import http, spans
@@ -74,7 +76,7 @@ class HttpRequest:
         method = request.method if request.method in _METHODS else http.OTHER_METHOD
         if found.tracer is not None:
             self._span = found.tracer.start_span(method, kind=SpanKind.CLIENT)
-            self._attributes = {spans.HTTP_METHOD.name: method, **_where(request.url)}
+            self._attributes = {spans.HTTP_METHOD.name: method, **_where(request.url), **_peer()}
         _propagate(request, self._span or trace.get_current_span())
 
     def end(self, status: int | None, error: BaseException | None) -> None:
@@ -226,6 +228,16 @@ def _propagate(request: Any, span: Span) -> None:
         _PROPAGATOR.inject(told, trace.set_span_in_context(span))
         headers.update(told)
         request.extensions = {**extensions, _SENT: told[_HEADER]}
+
+
+def _peer() -> dict[str, AttributeValue]:
+    """Within a call to a model this is what leaves the process: a second span that names the peer would be a second call."""
+    opened = current.get()
+    provider = None if opened is None or opened.over else name_of(opened.provider)
+    if opened is None or not provider:
+        return {}
+    opened.asked = True
+    return {spans.PEER_SERVICE.name: provider}
 
 
 def _where(url: Any) -> dict[str, AttributeValue]:

@@ -34,7 +34,10 @@ URL_PATH = Attribute("url.path", "path of the URL, without the query")
 URL_SCHEME = Attribute("url.scheme", "http or https")
 SERVER_ADDRESS = Attribute("server.address", "host that listens")
 SERVER_PORT = Attribute("server.port", "port that the host listens on", "int")
-PEER_SERVICE = Attribute("peer.service", "service that was called, as the service graph shall name it")
+PEER_SERVICE = Attribute(
+    "peer.service",
+    "provider that was called, as the service graph shall name it; on the innermost of the spans that tell of the call",
+)
 ERROR_TYPE = Attribute("error.type", "class name of the exception, or the status code of a failure")
 OUTCOME = Attribute("gwz.outcome", "how the request ended", values=OUTCOMES)
 REQUEST_ID = Attribute("gwz.request_id", "the request's X-Request-ID, or one made for it")
@@ -85,7 +88,7 @@ ATTEMPT = Span(
     "{operation} {model} at {provider}",
     "client",
     (OPERATION, PROVIDER, MODEL, ATTEMPT_NUMBER, CALL_OUTCOME),
-    (RESPONSE_MODEL, PEER_SERVICE, SERVER_ADDRESS, SERVER_PORT, HTTP_STATUS, ERROR_TYPE),
+    (RESPONSE_MODEL, PEER_SERVICE, ERROR_TYPE),
     "One per attempt of a call to a model, retries and fallbacks included.",
     "gwz_instrument.inference",
 )
@@ -105,8 +108,6 @@ INFERENCE = Span(
         COST,
         ATTEMPTS,
         PEER_SERVICE,
-        SERVER_ADDRESS,
-        SERVER_PORT,
         ERROR_TYPE,
     ),
     "One per call to a model, from its start to the end of its stream.",
