@@ -196,13 +196,14 @@ def test_httpx_logs_no_query_of_an_attached_client(client, postgrest, answer, ca
 
 
 def test_a_query_is_a_query_and_no_request(world, postgrest, sent):
-    postgrest.get("/users", params={"api_key": f"eq.{KEY}"})
+    postgrest.get("/users", params={"api_key": f"eq.{KEY}"}, headers={"accept-profile": "gateway"})
     assert counts(world) == {("users", "select"): 1}
     assert world.samples("database_query_duration_seconds_count") == {("users",): 1}
     attributes = {
         "db.system.name": "postgresql",
         "db.operation.name": "select",
         "db.collection.name": "users",
+        "db.namespace": "gateway",
         "server.address": "db.test",
     }
     assert world.spans == [("select users", attributes, "UNSET")]
@@ -238,6 +239,7 @@ def test_a_query_that_fails_is_counted_with_what_was_answered_or_raised(world):
         ("users", "update"): 1,
     }
     assert [span[1]["error.type"] for span in world.spans] == ["409", "404", "ConnectError", "409"]
+    assert [span[1].get("db.response.status_code") for span in world.spans] == ["409", "404", None, "409"]
     assert {span[2] for span in world.spans} == {"ERROR"}
 
 

@@ -41,6 +41,8 @@ class PostgrestQuery:
         self._where: dict[str, AttributeValue] = {spans.SERVER_ADDRESS.name: url.host}
         if url.port is not None:
             self._where[spans.SERVER_PORT.name] = url.port
+        if schema := request.headers.get("content-profile") or request.headers.get("accept-profile"):
+            self._where[spans.DB_NAMESPACE.name] = schema
         self._query = Query(what.table, what.operation, POSTGRESQL)
         self._query.details = lambda: self._where
         self._query.begin(found)
@@ -49,6 +51,7 @@ class PostgrestQuery:
         """Write it. That PostgREST answered, but for "there is none", says that there is such a table."""
         if status is not None and status >= _FAILED:
             self._query.fail(str(status))
+            self._where[spans.DB_STATUS.name] = str(status)
         self._query.end(error, known=status is not None and status != _NOT_FOUND)
 
 
