@@ -34,6 +34,7 @@ class Span:
 @dataclass(frozen=True)
 class World:
     url: str
+    providers_url: str
     spans: list[Span]
     """What has arrived until now."""
 
@@ -122,6 +123,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         telemetry = {"OTEL_EXPORTER_OTLP_ENDPOINT": otlp, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
         settings = {
             "PROVIDERS_URL": urls[1],
+            "POSTGREST_URL": f"{urls[1]}/rest/v1",
             "DATABASE_URL": f"sqlite:///{folder / 'gateway.db'}",
             "REDIS_URL": f"redis://127.0.0.1:{ports[2]}/0",  # nobody listens there
             "OTEL_SERVICE_NAME": "gateway",
@@ -133,4 +135,4 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         ):
             for url, log in zip(urls, logs, strict=False):
                 _await_health(url, log)
-            yield World(urls[0], spans)
+            yield World(*urls[:2], spans)

@@ -1,5 +1,6 @@
 """The gateway, asked over a real socket, in front of the real providers process."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,12 +14,13 @@ HELLO = {"model": "Qwen/Qwen3-32B", "provider": "near", "messages": [{"role": "u
 @pytest.fixture(scope="module")
 def client(world: Any) -> Iterator[httpx.Client]:
     # A new connection each time: uvicorn closes one after an unhandled exception.
-    with httpx.Client(base_url=world.url, limits=httpx.Limits(max_keepalive_connections=0)) as client:
+    limits = httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client(base_url=world.url, limits=limits, headers={"authorization": "Bearer gw-pro-1"}) as client:
         yield client
 
 
-def told(deed: str) -> dict[str, Any]:
-    fields = {"deed": deed, "delay_s": 0.01, "input_tokens": 3, "output_tokens": 5, "chunks": 2}
+def told(deed: str, **more: Any) -> dict[str, Any]:
+    fields = {"deed": deed, "delay_s": 0.01, "input_tokens": 3, "output_tokens": 5, "chunks": 2, **more}
     return HELLO | {"metadata": {"plan": httpx.Request("POST", "/", json=fields).content.decode()}}
 
 
@@ -73,10 +75,79 @@ def test_broken_stream_breaks_for_the_client_too(client: httpx.Client) -> None:
             answer.read()
 
 
-def test_provider_may_be_left_to_the_gateway(client: httpx.Client) -> None:
+@pytest.mark.parametrize("stream", [False, True])
+def test_provider_may_be_left_to_the_gateway(client: httpx.Client, *, stream: bool) -> None:
     body = {name: value for name, value in HELLO.items() if name != "provider"}
 
-    assert client.post(CHAT, json=body | {"temperature": 0.5}).status_code == 200
+    assert client.post(CHAT, json=body | {"temperature": 0.5, "stream": stream}).status_code == 200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_second_provider_answers_if_the_first_fails(client: httpx.Client, *, stream: bool) -> None:
+    body = {name: value for name, value in told("ok", fails_at="featherless").items() if name != "provider"}
+
+    assert '"completion_tokens": 5' in client.post(CHAT, json=body | {"stream": stream}).text.replace('":5', '": 5')
+
+
+def test_when_all_fail_the_last_one_is_named(client: httpx.Client) -> None:
+    body = {name: value for name, value in told("error").items() if name != "provider"}
+    answer = client.post(CHAT, json=body)
+
+    assert (answer.status_code, answer.json()["error"]["message"]) == (502, "chutes answered 500")
+
+
+def test_answer_without_usage_is_estimated_and_passed_on_as_it_is(client: httpx.Client) -> None:
+    def of_near() -> Any:
+        rows = client.get("/v1/usage").json()["data"]
+        return next(row for row in rows if row["provider"] == "near")
+
+    client.post(CHAT, json=told("ok"))
+    before, answer, after = of_near(), client.post(CHAT, json=told("ok", usage=False)), of_near()
+
+    assert "usage" not in answer.json()
+    assert after["output_tokens"] - before["output_tokens"] == 5
+    assert after["input_tokens"] - before["input_tokens"] == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "status", "message"),
+    [
+        ("", 401, "The API key is missing or unknown"),
+        ("Bearer gw-nobody", 401, "The API key is missing or unknown"),
+        ("Bearer gw-revoked", 401, "The API key is revoked"),
+        ("Bearer gw-paused", 429, "This key may ask 0 times a minute"),
+    ],
+)
+def test_who_may_not_ask_is_told_why(client: httpx.Client, key: str, status: int, message: str) -> None:
+    answer = client.post(CHAT, json=HELLO, headers={"authorization": key})
+
+    assert answer.status_code == status
+    assert message in answer.json()["error"]["message"]
+
+
+def test_who_cannot_pay_is_answered_all_the_same(client: httpx.Client) -> None:
+    assert client.post(CHAT, json=HELLO, headers={"authorization": "Bearer gw-free-2"}).status_code == 200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_customer_is_charged_what_the_answer_cost(client: httpx.Client, world: Any, *, stream: bool) -> None:
+    def left() -> float:
+        answer = httpx.get(
+            f"{world.providers_url}/rest/v1/accounts",
+            params={"api_key": "eq.gw-team-1"},
+            headers={"apikey": "anonymous", "accept-profile": "gateway"},
+        )
+        return float(answer.json()[0]["credits_usd"])
+
+    before = left()
+    client.post(CHAT, json=told("ok") | {"stream": stream}, headers={"authorization": "Bearer gw-team-1"})
+    price = 3 * 0.10e-6 + 5 * 0.30e-6
+    for _ in range(100):  # it is charged after the answer
+        if left() != before:
+            break
+        time.sleep(0.05)
+
+    assert before - left() == pytest.approx(price, abs=1e-9)
 
 
 @pytest.mark.parametrize(

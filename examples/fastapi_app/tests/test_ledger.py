@@ -42,7 +42,7 @@ def test_line_has_exactly_the_agreed_keys(tmp_path: Path) -> None:
 
     assert list(json.loads(path.read_text())) == [
         "id", "method", "route", "status", "outcome", "provider", "model", "input_tokens", "output_tokens", "cost_usd",
-        "stream", "planned_delay_s", "trace_id",
+        "stream", "planned_delay_s", "trace_id", "api_key", "failed_first", "estimated",
     ]  # fmt: skip
 
 

@@ -1,8 +1,9 @@
+import threading
 import time
 
 import pytest
 
-from gwz_e2e.hops import Finding, Hop, descendants, first_broken, walk
+from gwz_e2e.hops import Aborted, Finding, Hop, descendants, first_broken, walk
 
 
 def good(sentence="fine"):
@@ -77,6 +78,23 @@ def test_what_the_watch_raises_ends_the_walk_though_a_hop_is_waiting():
     start = time.monotonic()
     with pytest.raises(RuntimeError, match="a server died"):
         walk([Hop("waiting", bad, patience_s=60), Hop("behind", good(), ("waiting",))], watch=watch)
+    assert time.monotonic() - start < 5
+
+
+def test_a_check_that_takes_long_is_told_when_the_walk_is_given_up():
+    stop = threading.Event()
+
+    def long():
+        if stop.wait(60):
+            raise Aborted("long")
+        return Finding(ok=True, sentence="")
+
+    def watch():
+        raise RuntimeError("a server died")
+
+    start = time.monotonic()
+    with pytest.raises(RuntimeError, match="a server died"):
+        walk([Hop("long", long), Hop("behind", good(), ("long",))], watch=watch, stop=stop)
     assert time.monotonic() - start < 5
 
 

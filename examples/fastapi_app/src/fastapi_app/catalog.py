@@ -16,6 +16,10 @@ class Model:
         """Return what one completion costs in US dollars."""
         return input_tokens * self.input_usd + output_tokens * self.output_usd
 
+    def name_at(self, provider: str) -> str:
+        """Return what a provider calls it."""
+        return f"{provider}/{self.id.rpartition('/')[2].lower()}"
+
 
 PROVIDERS = (
     "openrouter",

@@ -6,15 +6,21 @@ from contextlib import aclosing
 from typing import Any
 
 from fastapi.responses import StreamingResponse
+from starlette.background import BackgroundTask
 from starlette.types import Receive, Scope, Send
 
 
 class EventStream(StreamingResponse):
     """Sends each event as JSON and ends with `[DONE]`; closes the source however the response ends."""
 
-    def __init__(self, first: dict[str, Any], rest: AsyncGenerator[dict[str, Any], None]) -> None:
+    def __init__(
+        self,
+        first: dict[str, Any],
+        rest: AsyncGenerator[dict[str, Any], None],
+        background: BackgroundTask | None = None,
+    ) -> None:
         self._rest = rest
-        super().__init__(_lines(first, rest), media_type="text/event-stream")
+        super().__init__(_lines(first, rest), media_type="text/event-stream", background=background)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response; the source is closed when this returns."""

@@ -8,6 +8,7 @@ from sqlalchemy import JSON, Engine, create_engine, event, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from fastapi_app.catalog import Model
+from gwz_instrument import Telemetry
 
 
 class _Table(DeclarativeBase):
@@ -72,6 +73,10 @@ class Store:
         with Session(self._engine) as session, session.begin():
             for model in catalog:
                 session.merge(_Model(**{**asdict(model), "providers": list(model.providers)}))
+
+    def attach(self, telemetry: Telemetry) -> None:
+        """Have every statement recorded."""
+        telemetry.attach(self._engine)
 
     def models(self) -> list[Model]:
         """Return the whole catalog, by id."""

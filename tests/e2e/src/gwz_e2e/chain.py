@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from gwz_e2e.case import Case, Engines
-from gwz_e2e.checks import app, correlation, derived, logs, metrics, servers, traces
+from gwz_e2e.checks import app, correlation, data, derived, logs, metrics, servers, traces
 from gwz_e2e.hops import Finding, Hop
 
 SIGNALS = {
@@ -49,6 +49,8 @@ def case_hops(case: Case, *, derived_s: float = DERIVED_S) -> list[Hop]:
         hop("scrape", metrics.scraped, "app", "prometheus", patience_s=_SCRAPE_S),
         hop("metrics", metrics.requests_equal, "ledger", "exposition", "scrape", patience_s=_SCRAPE_S),
         hop("calls", metrics.calls_equal, "metrics", patience_s=_SCRAPE_S),
+        hop("data", data.data_equal, "metrics", "cache", patience_s=_SCRAPE_S),
+        hop("business", data.business_equal, "calls", patience_s=_SCRAPE_S),
         hop("durations", metrics.durations_hold, "metrics"),
         hop("logs", logs.each_once, "ledger", "loki", patience_s=_PUSH_S),
         hop("spans", traces.newest_arrived, "ledger", "tempo", patience_s=_TRACE_S),

@@ -23,6 +23,14 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Series:
+    """One series as it was scraped: its samples, unix seconds and value, oldest first."""
+
+    labels: Labels
+    samples: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
 class Exemplar:
     """A trace that stands for a sample of a series."""
 
@@ -71,6 +79,13 @@ class Prometheus:
     def totals(self, expression: str, *labels: str) -> dict[tuple[str, ...], float]:
         """Evaluate an expression now, by the values of `labels`; an absent label reads as empty."""
         return {tuple(s.labels.get(label, "") for label in labels): s.value for s in self.query(expression)}
+
+    def scraped(self, selector: str, seconds: float) -> list[Series]:
+        """The samples of the last so many seconds, each with the time of its scrape."""
+        return [
+            Series(series["metric"], tuple((float(at), float(value)) for at, value in series["values"]))
+            for series in self._get("query", query=f"{selector}[{seconds:.0f}s]")["result"]
+        ]
 
     def exemplars(self, selector: str, start: float, end: float) -> list[Exemplar]:
         """The exemplars of the series that `selector` names."""
@@ -143,6 +158,12 @@ class Tempo:
             return []
         batches = answer.raise_for_status().json().get("trace", {}).get("resourceSpans", [])
         return [span for batch in batches for span in _spans(batch)]
+
+    def search(self, query: str, start: float, end: float, *, limit: int) -> list[str]:
+        """The ids of traces with a span that TraceQL selects, at most `limit`."""
+        parameters: dict[str, str | int] = {"q": query, "start": int(start), "end": int(end) + 1, "limit": limit}
+        answer = self._client.get("/api/search", params=parameters).raise_for_status()
+        return [found["traceID"].rjust(32, "0") for found in answer.json().get("traces", [])]
 
     def ready(self) -> bool:
         """Whether it answers a query."""

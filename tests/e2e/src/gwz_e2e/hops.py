@@ -49,16 +49,21 @@ class Aborted(Exception):  # noqa: N818  # it is no error of the hop's
 
 
 def walk(
-    hops: Sequence[Hop], *, watch: Callable[[], None], tell: Callable[[Result], None] = lambda _: None
+    hops: Sequence[Hop],
+    *,
+    watch: Callable[[], None],
+    tell: Callable[[Result], None] = lambda _: None,
+    stop: threading.Event | None = None,
 ) -> list[Result]:
     """Check every hop as soon as what it needs is known, all at once; return the results in the hops' order.
 
-    `watch` is called several times a second in the calling thread; what it raises ends the walk.
+    `watch` is called several times a second in the calling thread; what it raises ends the walk. Then `stop` is set:
+    a check that takes long looks at it and raises Aborted.
     """
     steps = {hop.id: _Step(hop) for hop in hops}
     if unknown := {need for hop in hops for need in hop.needs} - set(steps):
         raise ValueError(f"hops need {sorted(unknown)}, which are not among {sorted(steps)}")
-    stop = threading.Event()
+    stop = stop or threading.Event()
     told: set[str] = set()
     with ThreadPoolExecutor(max_workers=max(1, len(steps))) as pool:
         futures = [pool.submit(step.run, steps, stop) for step in steps.values()]
@@ -134,6 +139,8 @@ class _Step:
     def _ask(self) -> Finding:
         try:
             return self._hop.check()
+        except Aborted:
+            raise
         except Exception as error:  # noqa: BLE001  # a server that answers nonsense breaks the hop, not the run
             return Finding(ok=False, sentence=f"the check itself failed: {type(error).__name__}: {error}")
 

@@ -14,6 +14,7 @@ from gwz_e2e.breaks import BREAKS
 from gwz_e2e.chain import SIGNALS, case_hops, sampler_hop, server_hops
 from gwz_e2e.hops import Hop, Result, descendants, first_broken, walk
 from gwz_e2e.options import BREAK_REQUESTS, Options
+from gwz_e2e.outage import Outage
 from gwz_e2e.report import BreakResult, NotProved, Report, ServerUsed
 from gwz_e2e.scene import LoadFailed, Scene, run_loads, wait_scraped
 from gwz_e2e.stage import Cast, Stage, drop_data, find_all, output_folder, set_stage
@@ -118,13 +119,16 @@ class Run:
         sampled = Scene(
             stage.place, f"{SERVICE}-sampled", ports["sampled"], name="sampled", sampled_share=_SAMPLED_SHARE
         )
+        outage = Outage(stage)
         self._chain = [
             *server_hops(stage.place.engines),
             *case_hops(main.case),
+            outage.hop,
             sampler_hop(sampled.case),
             *self._grafana_hops(stage, main),
         ]
-        self._up(stage, [main, sampled])
+        stage.supervisor.wait_ready(outage.providers.launch())
+        self._up(stage, [main, sampled, outage.scene])
         options = self.options
         began = time.monotonic()
         run_loads(
@@ -137,11 +141,12 @@ class Run:
         )
         self.report.figures["load_s"] = round(time.monotonic() - began, 1)
         self.report.figures["requests"] = len(main.case.ledger)
-        self.report.hops = walk(self._chain, watch=stage.watch, tell=self._tell_result)
+        self.report.hops = walk(self._chain, watch=outage.watch, tell=self._tell_result, stop=outage.given_up)
         self._note_freshness(main)
         self._note_figures()
-        for scene in (main, sampled):
+        for scene in (main, sampled, outage.scene):
             scene.stop()
+        outage.providers.stop()
 
     def _sabotaged(self, stage: Stage, names: Sequence[str]) -> None:
         """Applications, or servers, with one fault each: the report must name the hop."""

@@ -49,10 +49,12 @@ class Scene:
         name: str = "",
         sabotage: Break | None = None,
         sampled_share: float = 1.0,
+        providers_url: str | None = None,
     ) -> None:
         self.name = name
         self.sabotage = sabotage
         self._place = place
+        self._providers_url = providers_url or place.providers_url
         folder = place.out / name
         self.case = Case(
             service=service,
@@ -127,8 +129,12 @@ class Scene:
         ours = {
             "HOST": "127.0.0.1",
             "PORT": str(self._port),
-            "PROVIDERS_URL": place.providers_url,
+            "PROVIDERS_URL": self._providers_url,
             "REDIS_URL": place.urls.redis,
+            "POSTGREST_URL": f"{place.providers_url}/rest/v1",
+            "NAMESPACE": case.service,
+            "REDIS_TIMEOUT_S": "5",  # a look-up that is given up here would be a miss that the ledger knows nothing of
+            "GAUGES_EVERY_S": "1",
             "DATABASE_URL": f"sqlite:///{place.out.resolve()}/data/{case.service}.db",
             "OTEL_SERVICE_NAME": case.service,
             "OTEL_EXPORTER_OTLP_ENDPOINT": place.urls.otlp_http,

@@ -4,7 +4,7 @@ import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from gwz_e2e.case import Engines
 from gwz_e2e.engines import Loki, Prometheus, Tempo
 from gwz_e2e.options import Options
 from gwz_e2e.scene import Place, neutral_environment
-from gwz_stack import SERVERS, ComposeStack, Found, NativeStack, ServerUnavailable, Supervisor, find
+from gwz_stack import SERVERS, ComposeStack, Found, NativeStack, ServerUnavailable, Supervisor, Urls, find
 from gwz_stack.errors import StackError, VersionRefused, writing
 from gwz_stack.ports import Reservation
 
@@ -44,6 +44,47 @@ class Stage:
     def ports(self, *names: str) -> dict[str, int]:
         """Free ports for applications, which no other run takes meanwhile."""
         return _reserve(self.supervisor, *names)
+
+
+class Providers:
+    """The simulated providers: one process, which can be started again on its port."""
+
+    def __init__(self, supervisor: Supervisor, urls: Urls, port: int, out: Path, *, name: str = _PROVIDERS) -> None:
+        self.name = name
+        self.url = f"http://127.0.0.1:{port}"
+        self._supervisor = supervisor
+        self._urls = urls
+        self._port = port
+        self._out = out
+
+    def launch(self) -> Mapping[str, Callable[[], bool]]:
+        """Start the process and return its readiness probe."""
+        self._supervisor.launch(
+            self.name,
+            [sys.executable, "-m", "fastapi_app.providers"],
+            log=self._out / "logs" / f"{self.name}.log",
+            grace_s=_PROVIDERS_GRACE_S,
+            env={
+                **neutral_environment(),
+                "HOST": "127.0.0.1",
+                "PORT": str(self._port),
+                "OTEL_EXPORTER_OTLP_ENDPOINT": self._urls.otlp_http,
+            },
+            cwd=self._out,
+        )
+        return {self.name: self.answer}
+
+    def answer(self) -> bool:
+        """Whether they say that they are well; raises httpx.HTTPError where nobody listens."""
+        return httpx.get(f"{self.url}/health", timeout=2, trust_env=False).is_success
+
+    def kill(self) -> None:
+        """End the process as a crash would; the supervisor does not report it."""
+        self._supervisor.kill(self.name)
+
+    def stop(self) -> None:
+        """End the process, which sends what it still holds."""
+        self._supervisor.stop(self.name)
 
 
 @dataclass
@@ -79,11 +120,12 @@ def set_stage(options: Options, cast: Cast, tell: Tell, *, e2e: bool) -> Iterato
             if isinstance(stack, NativeStack):
                 tell(f"stack ready in {max(stack.ready_s.values()):.1f} s")
             port = _reserve(supervisor, _PROVIDERS)[_PROVIDERS]
+            providers = Providers(supervisor, stack.urls, port, options.out)
             engines = Engines(
                 Prometheus(stack.urls.prometheus), Loki(stack.urls.loki), Tempo(stack.urls.tempo), stack.urls.redis
             )
-            place = Place(supervisor, stack.urls, engines, f"http://127.0.0.1:{port}", options.out, stack.metrics_token)
-            _start_providers(place, port)
+            place = Place(supervisor, stack.urls, engines, providers.url, options.out, stack.metrics_token)
+            supervisor.wait_ready(providers.launch())
             yield Stage(place, stack, supervisor, cast.servers)
         finally:
             tell("stopping")
@@ -106,25 +148,6 @@ def _stack(options: Options, cast: Cast, supervisor: Supervisor, *, e2e: bool) -
         if server != "grafana" and server in cast.missing:
             raise cast.missing[server]
     return NativeStack(options.out, servers=cast.servers, supervisor=supervisor, e2e=e2e)
-
-
-def _start_providers(place: Place, port: int) -> None:
-    place.supervisor.launch(
-        _PROVIDERS,
-        [sys.executable, "-m", "fastapi_app.providers"],
-        log=place.out / "logs" / "providers.log",
-        grace_s=_PROVIDERS_GRACE_S,
-        env={
-            **neutral_environment(),
-            "HOST": "127.0.0.1",
-            "PORT": str(port),
-            "OTEL_EXPORTER_OTLP_ENDPOINT": place.urls.otlp_http,
-        },
-        cwd=place.out,
-    )
-    place.supervisor.wait_ready(
-        {_PROVIDERS: lambda: httpx.get(f"{place.providers_url}/health", timeout=2, trust_env=False).is_success}
-    )
 
 
 @contextmanager

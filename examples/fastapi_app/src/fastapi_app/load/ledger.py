@@ -39,6 +39,12 @@ class Entry:
     stream: bool
     planned_delay_s: float
     trace_id: str | None
+    api_key: str | None = None
+    """The key that was shown, where one is asked for."""
+    failed_first: str | None = None
+    """The provider that was asked before, and answered 500."""
+    estimated: bool = False
+    """The provider reported no usage: the tokens are the gateway's estimate, and the client sees none."""
 
 
 def provider_answered(entry: Entry) -> bool:
@@ -48,6 +54,12 @@ def provider_answered(entry: Entry) -> bool:
     it is too late (504). A failure that it did report becomes 502 or 429, an unreadable answer 500.
     """
     return entry.provider is not None and entry.status not in (499, 503, 504)
+
+
+def answering(entry: Entry) -> list[str]:
+    """Name the providers that sent at least the head of an answer, in the order in which they were asked."""
+    first = [entry.failed_first] if entry.failed_first else []
+    return [*first, str(entry.provider)] if provider_answered(entry) else first
 
 
 def write(file: TextIO, entry: Entry) -> None:

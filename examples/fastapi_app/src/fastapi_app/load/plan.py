@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from fastapi_app.catalog import MODELS, PROVIDERS, models_of
+from fastapi_app.accounts import BROKE, PAUSED, PAYING, REVOKED
+from fastapi_app.catalog import MODELS, PROVIDERS, Model, models_of
 from fastapi_app.load.ledger import UNMATCHED_ROUTE, Entry, Outcome
 from fastapi_app.load.workload import Sample
 from fastapi_app.providers.behaviour import METADATA_KEY, Behaviour, Deed
@@ -50,6 +51,12 @@ class _Chat:
     leave: Leave | None = None
     delay_s: float | None = None
     """Fixed where the kind decides it, else drawn."""
+    falls_back: bool = False
+    """The client names no provider, and the first that serves the model fails."""
+    estimated: bool = False
+    """The provider reports no usage."""
+    broke: bool = False
+    """The customer cannot be charged."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,8 @@ class _Plain:
     method: str
     route: str
     status: int
+    api_key: str | None = None
+    """The key of a chat that is refused."""
 
 
 _LEAVE_S = 0.75  # a wide bucket, because the gateway polls every 50 ms; late enough to find the request in its hands
@@ -67,6 +76,10 @@ _TIMEOUT_S = Settings.provider_timeout_s
 _CHATS = {
     "ok": (440, _Chat(Deed.OK, 200, Outcome.SUCCESS)),
     "ok_stream": (240, _Chat(Deed.OK, 200, Outcome.SUCCESS, stream=True)),
+    "fallback": (25, _Chat(Deed.OK, 200, Outcome.SUCCESS, falls_back=True)),
+    "fallback_stream": (15, _Chat(Deed.OK, 200, Outcome.SUCCESS, stream=True, falls_back=True)),
+    "estimated": (15, _Chat(Deed.OK, 200, Outcome.SUCCESS, estimated=True)),
+    "broke": (10, _Chat(Deed.OK, 200, Outcome.SUCCESS, broke=True)),
     "provider_500": (25, _Chat(Deed.ERROR, 502, Outcome.ERROR)),
     "provider_429": (25, _Chat(Deed.BUSY, 429, Outcome.ERROR)),
     "reset": (20, _Chat(Deed.RESET, 503, Outcome.ERROR)),
@@ -84,6 +97,9 @@ _PLAINS = {
     "unmatched": (15, _Plain("GET", UNMATCHED_ROUTE, 404)),
     "wrong_method": (10, _Plain("DELETE", "/v1/models", 405)),
     "invalid_body": (10, _Plain("POST", _CHAT, 422)),
+    "unknown_key": (10, _Plain("POST", _CHAT, 401, "gw-nobody")),
+    "revoked_key": (5, _Plain("POST", _CHAT, 401, REVOKED.api_key)),
+    "asked_enough": (10, _Plain("POST", _CHAT, 429, PAUSED.api_key)),
 }
 _WEIGHTS = {kind: weight for kind, (weight, _) in {**_CHATS, **_PLAINS}.items()}
 KINDS = tuple(_WEIGHTS)
@@ -130,14 +146,24 @@ class _Planner:
 
     def _chat(self, number: int, at_s: float, kind: str, sample: Sample) -> Planned:
         _, chat = _CHATS[kind]
-        provider = next(self._providers)
-        model = self._rng.choice(models_of(provider))
+        model, provider, failed_first = self._choose(chat)
+        customer = BROKE if chat.broke else self._rng.choice(PAYING)
+        words = min(sample.input_tokens, _MOST_WORDS)
+        input_tokens = words if chat.estimated else sample.input_tokens
         delay_s = chat.delay_s or self._rng.choices(list(_DELAYS_S), list(_DELAYS_S.values()))[0]
-        behaviour = Behaviour(chat.deed, delay_s, sample.input_tokens, sample.output_tokens, _CHUNKS)
+        behaviour = Behaviour(
+            chat.deed,
+            delay_s,
+            input_tokens,
+            sample.output_tokens,
+            _CHUNKS,
+            fails_at=failed_first or "",
+            usage=not chat.estimated,
+        )
         body = {
             "model": model.id,
-            "provider": provider,
-            "messages": [{"role": "user", "content": "word " * min(sample.input_tokens, _MOST_WORDS)}],
+            "provider": None if chat.falls_back else provider,
+            "messages": [{"role": "user", "content": "word " * words}],
             "max_tokens": max(1, sample.output_tokens),
             "stream": chat.stream,
             "metadata": {METADATA_KEY: behaviour.to_text()},
@@ -151,14 +177,25 @@ class _Planner:
             outcome=chat.outcome,
             provider=provider,
             model=model.id,
-            input_tokens=sample.input_tokens if completed else None,
+            input_tokens=input_tokens if completed else None,
             output_tokens=sample.output_tokens if completed else None,
-            cost_usd=model.cost_usd(sample.input_tokens, sample.output_tokens) if completed else None,
+            cost_usd=model.cost_usd(input_tokens, sample.output_tokens) if completed else None,
             stream=chat.stream,
             planned_delay_s=delay_s,
             trace_id=self._trace_id(),
+            api_key=customer.api_key,
+            failed_first=failed_first,
+            estimated=chat.estimated,
         )
         return Planned(at_s, kind, _CHAT, body, chat.leave, entry)
+
+    def _choose(self, chat: _Chat) -> tuple[Model, str, str | None]:
+        """A model, who answers for it, and who fails before."""
+        if chat.falls_back:
+            model = self._rng.choice(MODELS)
+            return model, model.providers[1], model.providers[0]
+        provider = next(self._providers)
+        return self._rng.choice(models_of(provider)), provider, None
 
     def _plain(self, number: int, at_s: float, kind: str) -> Planned:
         _, plain = _PLAINS[kind]
@@ -168,7 +205,9 @@ class _Planner:
             "unknown_model": f"/v1/models/unknown/model-{number}",
             "unmatched": f"/v2/nothing/{number}",
         }.get(kind, plain.route)
-        body = {"model": model, "messages": []} if kind == "invalid_body" else None
+        body: dict[str, Any] | None = {"model": model, "messages": []} if kind == "invalid_body" else None
+        if plain.api_key:
+            body = {"model": model, "messages": [{"role": "user", "content": "word"}]}
         entry = Entry(
             id=self._id(number),
             method=plain.method,
@@ -183,6 +222,7 @@ class _Planner:
             stream=False,
             planned_delay_s=0.0,
             trace_id=self._trace_id(),
+            api_key=plain.api_key,
         )
         return Planned(at_s, kind, path, body, None, entry)
 

@@ -96,14 +96,16 @@ def expected(planned: Planned) -> Seen:
         status=None if planned.leave is Leave.BEFORE_ANSWER else entry.status,
         cut=entry.outcome is Outcome.STREAM_ERROR,
         left=planned.leave is not None,
-        input_tokens=entry.input_tokens,
-        output_tokens=entry.output_tokens,
+        input_tokens=None if entry.estimated else entry.input_tokens,
+        output_tokens=None if entry.estimated else entry.output_tokens,
     )
 
 
 def _headers(planned: Planned) -> dict[str, str]:
     """Name the request, and its trace if it has one: the caller's span id is the end of the trace id."""
     headers = {"x-request-id": planned.entry.id}
+    if planned.entry.api_key:
+        headers["authorization"] = f"Bearer {planned.entry.api_key}"
     if trace_id := planned.entry.trace_id:
         headers["traceparent"] = f"00-{trace_id}-{trace_id[16:]}-01"
     return headers

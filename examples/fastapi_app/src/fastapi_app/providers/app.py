@@ -1,4 +1,4 @@
-"""The providers' application: `/{provider}/v1/chat/completions`, and `/health`."""
+"""The providers' application: `/{provider}/v1/chat/completions`, the database at `/rest/v1`, and `/health`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,9 +9,10 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from fastapi_app.catalog import PROVIDERS
+from fastapi_app.providers import rest
 from fastapi_app.providers.behaviour import METADATA_KEY, Behaviour
 from fastapi_app.providers.performance import Performance
 from fastapi_app.providers.spans import Spans
@@ -32,9 +33,14 @@ def create_app() -> Starlette:
             raise HTTPException(404, f"There is no provider {provider!r}")
         body = await request.json()
         start_span = partial(spans.start, provider, request.headers)
-        return Performance(_behaviour(body), body["model"], stream=body.get("stream", False), start_span=start_span)
+        stream = body.get("stream", False)
+        return Performance(provider, _behaviour(body), body["model"], stream=stream, start_span=start_span)
 
-    routes = [Route("/health", _health), Route("/{provider}/v1/chat/completions", complete, methods=["POST"])]
+    routes = [
+        Route("/health", _health),
+        Mount("/rest/v1", rest.create_app()),
+        Route("/{provider}/v1/chat/completions", complete, methods=["POST"]),
+    ]
     return Starlette(routes=routes, lifespan=lifespan)
 
 

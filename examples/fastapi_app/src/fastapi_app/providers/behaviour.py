@@ -1,7 +1,7 @@
 """What a simulated provider is asked to do, carried as text in the request's metadata."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Self
 
@@ -37,6 +37,14 @@ class Behaviour:
     input_tokens: int = 12
     output_tokens: int = 24
     chunks: int = 4
+    fails_at: str = ""
+    """The provider that answers 500 at once, whatever the deed; the others do it."""
+    usage: bool = True
+    """Whether an answer says what it counts."""
+
+    def at(self, provider: str) -> Self:
+        """Return what this provider does of it."""
+        return replace(self, deed=Deed.ERROR, delay_s=0) if provider == self.fails_at else self
 
     def to_text(self) -> str:
         """Write it so that it fits a metadata value."""

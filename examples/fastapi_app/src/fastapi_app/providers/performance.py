@@ -19,8 +19,10 @@ _EVENTS = [(b"content-type", b"text/event-stream")]
 class Performance:
     """An ASGI response. The span starts when the call arrived, and only if a response head is sent."""
 
-    def __init__(self, behaviour: Behaviour, model: str, *, stream: bool, start_span: Callable[[int], Span]) -> None:
-        self._behaviour = behaviour
+    def __init__(
+        self, provider: str, behaviour: Behaviour, model: str, *, stream: bool, start_span: Callable[[int], Span]
+    ) -> None:
+        self._behaviour = behaviour.at(provider)
         self._model = model
         self._stream = stream
         self._start_span = start_span
@@ -54,7 +56,8 @@ class Performance:
                 await _caller_left(receive)
             case Deed.OK if self._stream:
                 await self._say(send, self._behaviour.chunks)
-                await _event(send, {**self._head("chat.completion.chunk"), "choices": [], "usage": self._usage()})
+                if self._behaviour.usage:
+                    await _event(send, {**self._head("chat.completion.chunk"), "choices": [], **self._usage()})
                 await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
             case _:
                 await self._wait(1)
@@ -79,7 +82,8 @@ class Performance:
             if index == 0:
                 await send({"type": "http.response.start", "status": 200, "headers": _EVENTS})
             text = _text(words * (index + 1) // chunks - words * index // chunks)
-            choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
+            ends = self._behaviour.deed is Deed.OK and index == chunks - 1
+            choice = {"index": 0, "delta": {"content": text}, "finish_reason": "stop" if ends else None}
             await _event(send, {**self._head("chat.completion.chunk"), "choices": [choice]})
 
     async def _wait(self, share: float) -> None:
@@ -105,7 +109,7 @@ class Performance:
     def _completion(self) -> dict[str, Any]:
         message = {"role": "assistant", "content": _text(self._behaviour.output_tokens)}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        return {**self._head("chat.completion"), "choices": [choice], "usage": self._usage()}
+        return {**self._head("chat.completion"), "choices": [choice], **self._usage()}
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {
@@ -115,9 +119,11 @@ class Performance:
             "model": self._model,
         }
 
-    def _usage(self) -> dict[str, int]:
+    def _usage(self) -> dict[str, Any]:
+        if not self._behaviour.usage:
+            return {}
         sent, made = self._behaviour.input_tokens, self._behaviour.output_tokens
-        return {"prompt_tokens": sent, "completion_tokens": made, "total_tokens": sent + made}
+        return {"usage": {"prompt_tokens": sent, "completion_tokens": made, "total_tokens": sent + made}}
 
 
 async def _caller_left(receive: Receive) -> None:

@@ -32,7 +32,7 @@ def _status(url: str, headers: dict[str, str] | None = None) -> int:
 def exposes(case: Case) -> Finding:
     """/metrics has a sample of every declared metric, as it is declared, and no other of our names."""
     faults = metric_faults(case)
-    return Finding(not faults, shorten(faults) or f"/metrics has the {len(semconv.CORE)} declared metrics, no other")
+    return Finding(not faults, shorten(faults) or f"/metrics has the {len(semconv.METRICS)} declared metrics, no other")
 
 
 def load_as_planned(case: Case) -> Finding:

@@ -7,7 +7,7 @@ import httpx
 from gwz_e2e.case import Case
 from gwz_e2e.engines import Span
 from gwz_instrument.faults import Fault
-from gwz_instrument.judge import Emitted, EmittedLine, EmittedSpan, judge
+from gwz_instrument.judge import ALL, CORE, Emitted, EmittedLine, EmittedSpan, judge
 from gwz_instrument.semconv import spans as entries
 
 _FORMATS = ("text/plain", "application/openmetrics-text")
@@ -16,7 +16,7 @@ _FORMATS = ("text/plain", "application/openmetrics-text")
 def metric_faults(case: Case) -> list[str]:
     """The faults of /metrics, in both of its formats."""
     return sorted(
-        {str(finding) for accept in _FORMATS for finding in judge(Emitted(exposition=exposition(case, accept)))}
+        {str(finding) for accept in _FORMATS for finding in judge(Emitted(exposition=exposition(case, accept)), of=ALL)}
     )
 
 
@@ -24,18 +24,22 @@ def line_faults(case: Case) -> list[str]:
     """The faults of everything that the application wrote to Loki, whoever in it wrote the line."""
     found = case.engines.loki.lines(f'{{app="{case.service}"}}', *case.window)
     lines = (EmittedLine(line.labels, line.metadata, line.fields) for line in found)
-    return [str(finding) for finding in judge(Emitted(lines=lines))]
+    return [str(finding) for finding in judge(Emitted(lines=lines), of=ALL)]
 
 
 def span_faults(case: Case, found: Iterable[Span]) -> list[str]:
-    """The faults of the application's spans; where every trace is sampled, none needs to be kept."""
+    """The faults of the application's spans.
+
+    Where every trace is sampled, none needs to be kept; of the few that a sampler keeps, not every kind of span can be.
+    """
     emitted = (
         EmittedSpan(span.name, span.kind.removeprefix("SPAN_KIND_").lower(), span.scope, span.attributes)
         for span in found
         if span.service == case.service
     )
-    silent = () if case.sampled_share < 1 else (entries.KEPT.name,)
-    findings = judge(Emitted(spans=emitted))
+    everything = case.sampled_share == 1
+    silent = (entries.KEPT.name,) if everything else ()
+    findings = judge(Emitted(spans=emitted), of=ALL if everything else CORE)
     return [str(finding) for finding in findings if finding.fault is not Fault.MUTE or finding.name not in silent]
 
 

@@ -2,13 +2,15 @@
 
 from collections import Counter
 
-from fastapi_app.load.ledger import provider_answered
+from fastapi_app.accounts import BROKE
+from fastapi_app.load.ledger import answering, provider_answered
 from gwz_e2e.case import Case
 from gwz_e2e.compare import differences, shorten
 from gwz_e2e.hops import Finding
 from gwz_instrument.semconv import http
 
 _SPAN_LABELS = ("http_request_method", "http_route", "http_response_status_code")
+_UNSET, _ERROR = "STATUS_CODE_UNSET", "STATUS_CODE_ERROR"
 _ANSWERED, _UNANSWERED = "", "virtual_node"
 
 
@@ -19,7 +21,7 @@ def span_metrics_equal(case: Case) -> Finding:
     )
     selector = f'traces_spanmetrics_calls_total{{service="{case.service}", span_kind="SPAN_KIND_SERVER"}}'
     found = case.engines.prometheus.totals(f"sum by ({', '.join(_SPAN_LABELS)}) ({selector})", *_SPAN_LABELS)
-    phrases = differences(wanted, found)
+    phrases = differences(wanted, found) + _charges(case)
     return Finding(
         not phrases,
         f"span metrics: {shorten(phrases)}"
@@ -28,12 +30,21 @@ def span_metrics_equal(case: Case) -> Finding:
     )
 
 
+def _charges(case: Case) -> list[str]:
+    """The tasks that charge customers are traces of their own; that a customer has too little is their error."""
+    charged = [entry for entry in case.ledger if entry.cost_usd is not None]
+    in_vain = sum(entry.api_key == BROKE.api_key for entry in charged)
+    selector = f'traces_spanmetrics_calls_total{{service="{case.service}", span_name="task charge"}}'
+    found = case.engines.prometheus.totals(f"sum by (status_code) ({selector})", "status_code")
+    wanted = {(_UNSET,): len(charged) - in_vain, (_ERROR,): in_vain}
+    return [f"task charge {phrase}" for phrase in differences(wanted, found)]
+
+
 def service_graph_equal(case: Case) -> Finding:
     """Edges from the application to each provider: answered calls as calls, unanswered ones apart."""
-    wanted = Counter(
-        (entry.provider, _ANSWERED if provider_answered(entry) else _UNANSWERED)
-        for entry in case.ledger
-        if entry.provider
+    wanted = Counter((provider, _ANSWERED) for entry in case.ledger for provider in answering(entry))
+    wanted.update(
+        (entry.provider, _UNANSWERED) for entry in case.ledger if entry.provider and not provider_answered(entry)
     )
     selector = f'traces_service_graph_request_total{{client="{case.service}"}}'
     found = case.engines.prometheus.totals(

@@ -7,7 +7,7 @@ from typing import Any
 from gwz_e2e.case import Case
 from gwz_e2e.compare import differences, shorten
 from gwz_e2e.hops import Finding
-from gwz_instrument.semconv import health, http, inference
+from gwz_instrument.semconv import health, http, inference, stages
 
 _ROUTE = ("method", "path")
 _MONEY = 1e-9
@@ -28,8 +28,8 @@ def requests_equal(case: Case) -> Finding:
     by_status = Counter((e.method, e.route, str(e.status)) for e in case.ledger)
     by_route = Counter((e.method, e.route) for e in case.ledger)
     failed = sum(entry.status == 500 or entry.outcome == "stream_error" for entry in case.ledger)
-    of = _Selector(case, app_name=case.service)
-    of_scrapes = _Selector(case, instance=case.address, signal="metrics")  # the others' losses are their hops' to tell
+    of = Selector(case, app_name=case.service)
+    of_scrapes = Selector(case, instance=case.address, signal="metrics")  # the others' losses are their hops' to tell
     phrases = [
         *of.differences(http.REQUESTS.name, by_status, *_ROUTE, "status_code"),
         *of.differences(f"{http.DURATION.name}_count", by_route, *_ROUTE),
@@ -54,14 +54,15 @@ def calls_equal(case: Case) -> Finding:
     tokens: Counter[tuple[str | None, ...]] = Counter()
     money: defaultdict[tuple[str | None, ...], float] = defaultdict(float)
     for entry in paid:
-        tokens[entry.provider, entry.model, "input"] += entry.input_tokens or 0
-        tokens[entry.provider, entry.model, "output"] += entry.output_tokens or 0
+        kind = "_estimated" if entry.estimated else ""
+        tokens[entry.provider, entry.model, f"input{kind}"] += entry.input_tokens or 0
+        tokens[entry.provider, entry.model, f"output{kind}"] += entry.output_tokens or 0
         money[entry.provider, entry.model] += entry.cost_usd or 0.0
     by_provider: defaultdict[tuple[str | None], float] = defaultdict(float)
     for (provider, _), amount in money.items():
         by_provider[(provider,)] += amount
     streams = Counter((e.provider, e.model) for e in calls if e.stream and e.status == 200)
-    of = _Selector(case, instance=case.address)
+    of = Selector(case, instance=case.address)
     names = ("provider", "model")
     phrases = [
         *of.differences(
@@ -69,8 +70,11 @@ def calls_equal(case: Case) -> Finding:
         ),
         *of.differences(f"{inference.DURATION.name}_count", Counter((e.provider, e.model) for e in calls), *names),
         *of.differences(
-            f"{inference.PROVIDER_RESPONSE_TIME.name}_count", Counter((e.provider,) for e in calls), "provider"
+            f"{inference.PROVIDER_RESPONSE_TIME.name}_count",
+            Counter((provider,) for e in calls for provider in (e.provider, e.failed_first) if provider),
+            "provider",
         ),
+        *of.differences(f"{stages.FRONTEND.name}_count", Counter((e.route,) for e in calls), "endpoint"),
         *of.differences(f"{inference.FIRST_CHUNK.name}_count", streams, *names),
         *of.differences(f"{inference.STREAMING_DURATION.name}_count", streams, *names),
         *of.differences(inference.TOKENS.name, tokens, *names, "token_type"),
@@ -88,7 +92,7 @@ def calls_equal(case: Case) -> Finding:
 def durations_hold(case: Case) -> Finding:
     """No bucket holds a request that was told to take longer, and the sum is at least what was planned."""
     planned = [entry.planned_delay_s for entry in case.ledger]
-    of = _Selector(case, app_name=case.service)
+    of = Selector(case, app_name=case.service)
     buckets = of.totals(f"{http.DURATION.name}_bucket", "le")
     too_fast = [
         f"{found:g} requests within {le} s, at most {possible} could be"
@@ -126,7 +130,7 @@ def exemplars_lead_to_traces(case: Case) -> Finding:
     )
 
 
-class _Selector:
+class Selector:
     """Sums of the series that have these labels: an application's by its name, its process's by its address."""
 
     def __init__(self, case: Case, **labels: str) -> None:

@@ -1,8 +1,10 @@
 """Traces: each is in Tempo, its spans hang together, and the sampler keeps the share it was told to."""
 
 from collections.abc import Iterator
+from itertools import chain
 
-from fastapi_app.load.ledger import Entry, provider_answered
+from fastapi_app.catalog import PROVIDERS
+from fastapi_app.load.ledger import Entry, answering
 from gwz_e2e.case import Case
 from gwz_e2e.checks.contract import span_faults
 from gwz_e2e.checks.health import admissions
@@ -15,6 +17,15 @@ from gwz_instrument.semconv import http, logs, spans
 _NEWEST = 20
 _SERVER, _CLIENT = "SPAN_KIND_SERVER", "SPAN_KIND_CLIENT"
 _FAILED = ("stream_error", "cancelled")
+_BESIDE = (
+    'name = "pipeline"',
+    'name = "evalsha" && status = error',
+    'name = "task charge" && status = error',
+    'name = "task charge" && status != error',
+)
+_SOME = 5
+_START_S = 60.0
+"""How long before its load an application may have been started."""
 
 
 def newest_arrived(case: Case) -> Finding:
@@ -101,7 +112,15 @@ def _faults(case: Case, *, again: bool) -> list[str]:
         f"{entry.id}: {fault}"
         for trace_id, entry in case.by_trace.items()
         for fault in _faults_of(entry, found[trace_id], case.service)
-    ] + span_faults(case, (span for trace in found.values() for span in trace))
+    ] + span_faults(case, chain(_spans_beside(case), *found.values()))
+
+
+def _spans_beside(case: Case) -> Iterator[Span]:
+    """Spans in traces that no request of the load waited for: of the start, and of charges, some of them in vain."""
+    for selector in _BESIDE:
+        query = f'{{ resource.service.name = "{case.service}" && {selector} }}'
+        for trace_id in case.engines.tempo.search(query, case.window[0] - _START_S, case.window[1], limit=_SOME):
+            yield from case.engines.tempo.trace(trace_id)
 
 
 def _faults_of(entry: Entry, trace: list[Span], service: str) -> Iterator[str]:
@@ -113,12 +132,14 @@ def _faults_of(entry: Entry, trace: list[Span], service: str) -> Iterator[str]:
     if server.parent_id != entry.trace_id[16:]:  # type: ignore[index]  # by_trace has only entries with an id
         yield f"the server span's parent is {server.parent_id or 'missing'}, the caller was {entry.trace_id[16:]}"  # type: ignore[index]
     yield from _wrong_attributes(entry, server)
-    calls = _of(trace, service, _CLIENT)
+    calls = [span for span in _of(trace, service, _CLIENT) if _is_call(span)]
     if len(calls) != (entry.provider is not None):
         yield f"{len(calls)} calls to providers instead of {int(entry.provider is not None)}"
         return
     for call in calls:
         yield from _wrong_call(entry, call, server, trace)
+    yield from _wrong_answers(entry, trace)
+    yield from _wrong_queries(entry, server, trace)
 
 
 def _wrong_attributes(entry: Entry, span: Span) -> Iterator[str]:
@@ -142,12 +163,64 @@ def _wrong_attributes(entry: Entry, span: Span) -> Iterator[str]:
 def _wrong_call(entry: Entry, call: Span, server: Span, trace: list[Span]) -> Iterator[str]:
     if call.parent_id != server.span_id:
         yield "the provider call is not a child of the server span"
-    if call.attributes.get(spans.PROVIDER.name) != entry.provider:
-        yield f"the call went to {call.attributes.get(spans.PROVIDER.name)!r} instead of {entry.provider!r}"
-    answers = [span for span in trace if span.parent_id == call.span_id and span.kind == _SERVER]
-    wanted = [entry.provider] if provider_answered(entry) else []
-    if [span.service for span in answers] != wanted:
+    wanted = {
+        spans.PROVIDER.name: entry.provider,
+        spans.MODEL.name: entry.model,
+        spans.CALL_OUTCOME.name: str(entry.outcome),
+        spans.INPUT_TOKENS.name: entry.input_tokens,
+        spans.OUTPUT_TOKENS.name: entry.output_tokens,
+        spans.ESTIMATED.name: None if entry.cost_usd is None else entry.estimated,
+        spans.ATTEMPTS.name: 2 if entry.failed_first else None,
+    }
+    for name, value in wanted.items():
+        if call.attributes.get(name) != value:
+            yield f"the call's {name} is {call.attributes.get(name)!r} instead of {value!r}"
+    attempts = [(_provider_of(span), span.failed) for span in trace if _is_attempt(span) and _is_child(span, call)]
+    planned = [(entry.failed_first, True), (entry.provider, False)] if entry.failed_first else []
+    if sorted(attempts) != sorted(planned):
+        yield f"the attempts are {attempts} instead of {planned}"
+
+
+def _wrong_answers(entry: Entry, trace: list[Span]) -> Iterator[str]:
+    """Each provider's span hangs on the one span of ours that names it as its peer."""
+    by_id = {span.span_id: span for span in trace}
+    answers = [span for span in trace if span.kind == _SERVER and span.service in PROVIDERS]
+    wanted = answering(entry)
+    if sorted(span.service for span in answers) != sorted(wanted):
         yield f"the call was answered by {[span.service for span in answers]} instead of {wanted}"
+    for span in answers:
+        asked = by_id.get(span.parent_id)
+        peer = asked.attributes.get(spans.PEER_SERVICE.name) if asked else None
+        if peer != span.service:
+            yield f"{span.service} was asked by a span whose peer is {peer!r}"
+
+
+def _wrong_queries(entry: Entry, server: Span, trace: list[Span]) -> Iterator[str]:
+    """What a completion causes in the databases: it is written down, and charged in a task of its own."""
+    written = [span for span in trace if span.name == "insert completions"]
+    if [span.parent_id for span in written] != [server.span_id] * (entry.cost_usd is not None):
+        yield f"{len(written)} completions were written down instead of {int(entry.cost_usd is not None)}"
+    unlimited = entry.api_key is not None and entry.status not in (401, 429)
+    counted = [span for span in trace if span.name == "evalsha" and span.parent_id == server.span_id]
+    if unlimited and len(counted) != 1:
+        yield f"{len(counted)} look-ups of the limit instead of 1"
+
+
+def _is_call(span: Span) -> bool:
+    return spans.OPERATION.name in span.attributes and not _is_attempt(span)
+
+
+def _is_attempt(span: Span) -> bool:
+    return spans.ATTEMPT_NUMBER.name in span.attributes
+
+
+def _is_child(span: Span, parent: Span) -> bool:
+    return span.parent_id == parent.span_id
+
+
+def _provider_of(span: Span) -> str | None:
+    found = span.attributes.get(spans.PROVIDER.name)
+    return None if found is None else str(found)
 
 
 def _of(trace: list[Span], service: str, kind: str) -> list[Span]:
