@@ -31,7 +31,8 @@ def test_every_break_names_a_hop_and_every_code_fault_is_one_the_saboteur_knows(
 def test_the_breaks_are_those_that_were_promised():
     assert list(BREAKS) == [
         "app-down", "scrape-path", "metric-renamed", "loki-url", "log-dropped", "log-doubled",
-        "otlp-port", "trace-parent", "exemplar", "failure-as-success", "remote-write", "ledger-off-by-one", "redis-down",
+        "otlp-port", "trace-parent", "exemplar", "failure-as-success", "hit-forgotten", "balance-stale",
+        "remote-write", "ledger-off-by-one", "redis-down",
     ]  # fmt: skip
 
 
@@ -43,8 +44,16 @@ def test_a_broken_signal_leaves_the_other_signals_reachable(chain):
     """One broken hop must not hide what the others say: that is how the first one is found."""
     assert descendants(chain, "logs") == {"correlation"}
     assert descendants(chain, "spans") == {"traces", "trace_parent", "correlation", "span_metrics", "service_graph"}
-    assert descendants(chain, "scrape") == {"metrics", "calls", "durations", "exemplars", "correlation"}
-    assert descendants(chain, "redis") == {"redis_exporter", "cache"}
+    assert descendants(chain, "scrape") == {
+        "metrics",
+        "calls",
+        "data",
+        "business",
+        "durations",
+        "exemplars",
+        "correlation",
+    }
+    assert descendants(chain, "redis") == {"redis_exporter", "cache", "data"}
 
 
 def test_a_break_is_caught_when_its_hop_is_broken_what_needs_it_unreached_and_the_rest_true(chain):
@@ -66,6 +75,12 @@ def test_a_break_is_caught_when_its_hop_is_broken_what_needs_it_unreached_and_th
 )
 def test_any_other_report_means_that_the_break_was_missed(chain, verdicts):
     assert not judge("loki-url", chain, results(chain, verdicts)).caught
+
+
+def test_a_break_that_two_signals_tell_of_has_to_be_told_by_both(chain):
+    told = {"calls": False, "business": None, "trace_parent": False}
+    assert judge("failure-as-success", chain, results(chain, told)).caught
+    assert not judge("failure-as-success", chain, results(chain, {"calls": False, "business": None})).caught
 
 
 def test_breaks_of_a_server_have_the_stack_for_themselves():

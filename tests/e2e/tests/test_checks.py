@@ -11,6 +11,7 @@ from gwz_e2e.checks import app, contract, health
 from gwz_e2e.checks.traces import _failed, _is_kept, _wrong_traces
 from gwz_e2e.engines import Line, Loki, Prometheus, Span, Tempo, _attributes
 from gwz_instrument import semconv
+from gwz_instrument.semconv import spans
 
 NOWHERE = "http://127.0.0.1:9"
 SERVER = {
@@ -70,18 +71,29 @@ def answers():
     server.server_close()
 
 
+def kept(**attributes):
+    return span(**{"gwz.kept": True, **attributes})
+
+
 def test_spans_as_declared_have_no_fault_and_other_services_are_not_judged():
-    assert contract.span_faults(case(), [span(), span(service="openai", **{"gwz.mood": "good"})]) == []
+    assert contract.span_faults(case(share=0.25), [kept(), span(service="openai", **{"gwz.mood": "good"})]) == []
 
 
 def test_a_strange_attribute_of_a_span_is_a_fault():
-    assert contract.span_faults(case(), [span(**{"gwz.mood": "good"})])[0].startswith(
+    assert contract.span_faults(case(share=0.25), [kept(**{"gwz.mood": "good"})])[0].startswith(
         "stranger: the server span's attribute gwz.mood is"
     )
 
 
+def test_where_every_trace_is_sampled_each_declared_span_is_wanted():
+    names = [entry.name for entry in spans.DOMAIN]
+    found = contract.span_faults(case(), [span()])
+    assert len(found) == len(names)
+    assert all(any(fault.startswith(f"mute: {name} is declared") for fault in found) for name in names)
+
+
 def test_a_kept_span_is_wanted_only_where_not_every_trace_is_sampled():
-    assert contract.span_faults(case(), [span()]) == []
+    assert not [fault for fault in contract.span_faults(case(), [span()]) if "gwz.kept" in fault]
     assert contract.span_faults(case(share=0.25), [span()])[0].startswith("mute: gwz.kept is declared and no span")
     assert contract.span_faults(case(share=0.25), [span(**{"gwz.kept": True})]) == []
 
@@ -135,10 +147,10 @@ def test_attributes_become_plain_values():
 def test_an_exposition_without_the_declared_metrics_names_them(answers):
     url, given, _ = answers
     given["/metrics"] = "# TYPE fastapi_mood gauge\nfastapi_mood 1\n"
-    assert len(contract.metric_faults(case(url))) == len(semconv.CORE) + 1
+    assert len(contract.metric_faults(case(url))) == len(semconv.METRICS) + 1
     finding = app.exposes(case(url))
     assert not finding.ok
-    assert finding.sentence.startswith("mute: fastapi_app_info is declared and /metrics has no sample of it")
+    assert finding.sentence.startswith("mute: active_api_keys is declared and /metrics has no sample of it")
 
 
 def test_what_the_application_admits_to_have_lost_is_told(answers):

@@ -1,4 +1,4 @@
-"""Thirteen ways to break a hop: what each does, and which hop must be the first to say so."""
+"""Fifteen ways to break a hop: what each does, and which hop must be the first to say so."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +10,8 @@ class Break:
 
     hop: str
     does: str
+    also: tuple[str, ...] = ()
+    """Hops that see it too, in another signal."""
     app_code: bool = False
     """The application runs with a fault in its code: `gwz_e2e.saboteur` has it under the break's name."""
     app_env: Mapping[str, str] = field(default_factory=dict)
@@ -45,7 +47,11 @@ BREAKS: Mapping[str, Break] = {
         "trace_parent", "the server span takes another span of the trace for its parent", app_code=True
     ),
     "exemplar": Break("exemplars", "durations are observed without an exemplar", app_code=True),
-    "failure-as-success": Break("calls", "a stream that breaks counts as one that ended well", app_code=True),
+    "failure-as-success": Break(
+        "calls", "a stream that breaks counts as one that ended well", also=("trace_parent",), app_code=True
+    ),
+    "hit-forgotten": Break("data", "one hit of a cache in twenty is not counted", app_code=True),
+    "balance-stale": Break("business", "what customers have left is what it was at the start", app_code=True),
     "remote-write": Break(
         "span_metrics",
         "Tempo writes its metrics to a path that Prometheus does not have",

@@ -19,8 +19,8 @@ from gwz_e2e.stage import Providers, Stage
 from gwz_instrument.semconv import providers
 
 HOP = "provider_health"
-NEEDS = ("redis_exporter", "cache", "metrics")
-"""The exporter's hop among them: it compares counts of look-ups, which these requests would go on raising."""
+NEEDS = ("redis_exporter",)
+"""It compares counts of look-ups, which the requests of this one would go on raising."""
 SERVICE = "gateway-outage"
 MODEL, ASKED = "openai/gpt-4o-mini", ("openrouter", "portkey")
 WINDOW_S = 20.0
@@ -228,12 +228,12 @@ class Outage:
         try:
             with asking:
                 full_at = time.time() + WINDOW_S  # a window that is full of successes takes longest to fall
-                healthy = wait.until("healthy before the kill", shown(HEALTHY), full_at, 2 * WINDOW_S)
+                healthy = wait.until("a score of 0.95 before the kill", shown(HEALTHY), full_at, 2 * WINDOW_S)
                 killed_at = self._errands.hand_over(self._kill, self._pause)
-                fall = wait.until("below 0.30 after the kill", shown(FALLEN), killed_at, WINDOW_S + SLACK_S)
+                fall = wait.until("a score below 0.30 after the kill", shown(FALLEN), killed_at, WINDOW_S + SLACK_S)
                 wait.until("unavailable and open after the kill", shown(*DEAD), killed_at, 2 * WINDOW_S)
                 back_at = self._restart()
-                recovery = wait.until("healthy after the restart", shown(HEALTHY), back_at, 2 * WINDOW_S)
+                recovery = wait.until("a score of 0.95 after the restart", shown(HEALTHY), back_at, 2 * WINDOW_S)
                 wait.until("available and closed after the restart", shown(*ALIVE), back_at, 2 * WINDOW_S)
             silent_at = time.time()
             silence = wait.until("no series without traffic", History.gone, silent_at, 1.5 * WINDOW_S + SLACK_S)

@@ -258,9 +258,11 @@ def _hop_of(error: StackError) -> str | None:
 
 def judge(name: str, chain: Sequence[Hop], results: Sequence[Result]) -> BreakResult:
     """Whether a sabotaged run's report is right: its hop broken, what needs it not reached, everything else true."""
-    hop = BREAKS[name].hop
-    behind = descendants(chain, hop)
-    wanted = {result.id: False if result.id == hop else None if result.id in behind else True for result in results}
+    broken_ones = {BREAKS[name].hop, *BREAKS[name].also}
+    behind = set().union(*(descendants(chain, hop) for hop in broken_ones))
+    wanted = {
+        result.id: False if result.id in broken_ones else None if result.id in behind else True for result in results
+    }
     wrong = [f"{r.id} is {r.ok} instead of {wanted[r.id]}: {r.sentence}" for r in results if r.ok is not wanted[r.id]]
     broken = first_broken(results)
     said = f"{broken.id}: {broken.sentence}" if broken else "no hop is broken"

@@ -5,13 +5,14 @@ The faults are put into the real library, so that a check that overlooks one is 
 
 import runpy
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import Any
 
 from opentelemetry import trace
 
-from gwz_instrument import cells, http, logs, metrics, traces, watches
+from fastapi_app import customers
+from gwz_instrument import caches, cells, http, logs, metrics, traces, watches
 from gwz_instrument.semconv import http as names
 
 _EVERY = 20
@@ -80,6 +81,30 @@ def take_broken_for_whole() -> None:
     watches.Watch.broken = well  # type: ignore[method-assign]
 
 
+def forget_hits() -> None:
+    """Lose one hit of a cache in twenty without a word."""
+    hit = caches.Cache.hit
+    numbers = count(1)
+
+    def sometimes(self: caches.Cache) -> None:
+        if next(numbers) % _EVERY:
+            hit(self)
+
+    caches.Cache.hit = sometimes  # type: ignore[method-assign]
+
+
+def keep_balance() -> None:
+    """Let the balances stay what they were when they were asked for first, as a gauge does that nobody renews."""
+    balances = customers.Census.credits
+    first: list[Mapping[str, float]] = []
+
+    def once(self: customers.Census) -> Mapping[str, float]:
+        first[:] = first or [balances(self)]
+        return first[0]
+
+    customers.Census.credits = once  # type: ignore[method-assign]
+
+
 def _each_line(deal: Callable[[Callable[[], None], int], None]) -> None:
     write = logs.LokiHandler.write
     numbers = count(1)
@@ -100,6 +125,8 @@ FAULTS: dict[str, Callable[[], None]] = {
     "trace-parent": forget_parent,
     "exemplar": forget_exemplars,
     "failure-as-success": take_broken_for_whole,
+    "hit-forgotten": forget_hits,
+    "balance-stale": keep_balance,
 }
 
 if __name__ == "__main__":
