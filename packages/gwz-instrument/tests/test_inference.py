@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode, use_span
 from prometheus_client import CollectorRegistry
 
-from gwz_instrument import background, inference
+from gwz_instrument import background, inference, watches
 from gwz_instrument import recording as recordings
 from gwz_instrument.call_records import AttemptEnded, UsageKnown
 from gwz_instrument.calls import Attempt, Call, current
@@ -1047,6 +1047,25 @@ def test_a_stream_that_is_dropped_after_the_client_has_left_says_so(world):
     gc.collect()
     wait_for(lambda: world.requests)
     assert world.requests == {("p", "m", "client_disconnected"): 1}
+
+
+def test_a_stream_that_is_only_held_when_the_client_has_left_ends_unless_it_is_read_on(world, monkeypatch):
+    """Threads that gave up keep it in their frames, as anyio's do."""
+    monkeypatch.setattr(watches, "_PAUSE_S", 0.3)
+    exchange = SimpleNamespace(disconnected=True, facts={}, request_id="", streams=())
+    with inference(provider="p", model="m") as call:
+        call.exchange = exchange
+        stream = call.wrap(chunks(20))
+    next(stream)
+    (watch,) = exchange.streams
+    watch.client_left()
+    for _ in range(9):
+        time.sleep(0.1)
+        next(stream)
+    assert world.requests == {}
+    wait_for(lambda: world.requests)
+    assert world.requests == {("p", "m", "client_disconnected"): 1}
+    assert len(list(stream)) == 10
 
 
 # Several at once

@@ -49,6 +49,8 @@ class Exchange:
     error: BaseException | None = None
     recording: Any = None
     """Where the recorders write that are used within the request: a `Recording`."""
+    streams: tuple[Any, ...] = ()
+    """The streams of the calls that were made within it: each a `Watch`."""
     outer: int | None = None
     """Whose metrics count the request already, in an application that this one is mounted in."""
     lost: OSError | None = None

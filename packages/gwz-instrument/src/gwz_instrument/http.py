@@ -146,6 +146,8 @@ class TelemetryMiddleware:
                 self._measure_late(exchange)
             if not exchange.told:
                 self._tell(exchange)
+            if exchange.streams and exchange.disconnected:
+                self._leave_streams(exchange)
             exchange.error = exchange.lost = None  # their tracebacks hold this frame
             scope[_COUNTED_BY] = exchange.outer
             leave(token, span_token=span_token)
@@ -226,6 +228,13 @@ class TelemetryMiddleware:
                 _write_line(self._parts.lines, exchange, end, error)
         except Exception:  # noqa: BLE001  # as above
             self._complain("line", "logs")
+
+    def _leave_streams(self, exchange: Exchange) -> None:
+        try:
+            for stream in exchange.streams:
+                stream.client_left()
+        except Exception:  # noqa: BLE001  # no fault of ours may cost a request
+            self._complain("streams", "metrics")
 
     def _complain(self, step: str, signal: str) -> None:
         """Count a fault of ours, and log it with its traceback the first time that this step has one."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .calls import Attempt, Call
 
 _AS_IT_IS: Final = nullcontext()
+_PAUSE_S: Final = 5.0
+"""How long nothing has to be read of a stream whose client has left, before nobody is taken to read on."""
 
 
 class Watch:
@@ -26,6 +28,7 @@ class Watch:
     _chunks = 0
     _finished = False
     _error_chunk = False
+    _dropped = False
 
     def __init__(
         self,
@@ -40,6 +43,8 @@ class Watch:
         self._call = call
         self._usage_from = usage_from
         self._tokens: dict[str, Any] = {}
+        if (exchange := call.exchange) is not None:
+            exchange.streams = (*exchange.streams, self)
 
     def stepping(self) -> AbstractContextManager[None]:
         """What the next step takes place in."""
@@ -87,10 +92,19 @@ class Watch:
     def dropped(self) -> None:
         """Nobody will read on; said by a finalizer."""
         if self.outcome is None:
+            self._dropped = True
             background.deadlines.drop(self)
 
+    def client_left(self) -> None:
+        """The response has ended without its reader: threads and tasks that gave up may hold the stream for long."""
+        if self.outcome is None:
+            background.deadlines.add(_PAUSE_S, self)
+
     def overdue(self) -> None:
-        """End the stream as abandoned, unless there was nothing left to read, or nobody to read it for."""
+        """End the stream as abandoned, unless somebody reads on, there was nothing left to read, or nobody to read it for."""
+        if not self._dropped and self._call.last_s and time.perf_counter() - self._call.last_s < _PAUSE_S:
+            self.client_left()
+            return
         if self._finished:
             self._end(Outcome(outcomes.SUCCESS))
             return
