@@ -43,6 +43,7 @@ def case_hops(case: Case, *, derived_s: float = DERIVED_S) -> list[Hop]:
     return [
         hop("app", app.answers),
         hop("exposition", app.exposes, "app"),
+        hop("check", app.checked_by_command, "exposition"),
         hop("load", app.load_as_planned, "app"),
         hop("ledger", app.ledger_complete, "load"),
         hop("cache", servers.cache_used, "load", "redis"),

@@ -1,6 +1,9 @@
 """The application and the load: it answers, it exposes what is declared, and the ledger is complete."""
 
+import subprocess
+import sysconfig
 from collections import Counter
+from pathlib import Path
 
 import httpx
 
@@ -8,7 +11,11 @@ from gwz_e2e.case import Case
 from gwz_e2e.checks.contract import metric_faults
 from gwz_e2e.compare import differences, shorten
 from gwz_e2e.hops import Finding
+from gwz_e2e.scene import neutral_environment
 from gwz_instrument import semconv
+
+_COMMAND_S = 30
+_SAID = 400
 
 
 def answers(case: Case) -> Finding:
@@ -33,6 +40,24 @@ def exposes(case: Case) -> Finding:
     """/metrics has a sample of every declared metric, as it is declared, and no other of our names."""
     faults = metric_faults(case)
     return Finding(not faults, shorten(faults) or f"/metrics has the {len(semconv.METRICS)} declared metrics, no other")
+
+
+def checked_by_command(case: Case) -> Finding:
+    """`gwz-instrument check --full`, as a user runs it, finds nothing to say."""
+    program = Path(sysconfig.get_path("scripts")) / "gwz-instrument"
+    command = [str(program), "check", "--full", "--json", f"{case.app_url}/metrics"]
+    done = subprocess.run(
+        command,
+        env={**neutral_environment(), "GWZ_METRICS_TOKEN": case.metrics_token},
+        capture_output=True,
+        text=True,
+        timeout=_COMMAND_S,
+        check=False,
+    )
+    said = (done.stdout if done.returncode else "").strip() or done.stderr.strip()
+    return Finding(
+        done.returncode == 0, f"gwz-instrument check --full exits with {done.returncode}{said and f': {said[:_SAID]}'}"
+    )
 
 
 def load_as_planned(case: Case) -> Finding:
