@@ -1,8 +1,9 @@
 import pytest
 
 from gwz_bench.options import parse
+from gwz_bench.programs.recorders import CACHE, COUNTER, DATABASE, HISTOGRAM, NOTHING
 from gwz_bench.report import Row
-from gwz_bench.rows import ROWS
+from gwz_bench.rows import ROWS, recorders
 from gwz_bench.rows.hostile import hostile_rows
 from gwz_bench.rows.memory import memory_row
 from gwz_bench.scrape import grown, label_sets, total
@@ -44,6 +45,18 @@ def test_hostile_values_become_no_label_sets():
         f"{OURS}, {kind}" for kind in ("path", "method", "host", "mount parameter")
     ]
     assert all(row.holds and row.value is not None and row.value <= 1 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("row", "ours", "peer"),
+    [(recorders.database, DATABASE, HISTOGRAM), (recorders.cache, CACHE, COUNTER)],
+)
+def test_a_recorder_is_held_against_what_it_costs_by_hand(row, ours, peer):
+    """A smoke test too: real children, a real application."""
+    found = {each.variant: each for each in row(parse(["--quick", "--rounds", "1"], tuple(ROWS)))}
+    assert list(found) == [NOTHING, ours, peer]
+    assert found[ours].ratio == found[ours].median_us / found[peer].median_us
+    assert found[ours].reach.startswith("≤ 2 × one labelled")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 import enum
 import gc
+import importlib
 import math
 import os
 import queue
@@ -149,6 +150,7 @@ def test_series_disappear_when_the_callback_fails_for_three_intervals(world, cap
     shown(world, "queue_size", {("mail",): 1})
     shown(world, "queue_size", {})
     assert world.samples("gwz_telemetry_dropped_total")["metrics", "failed"] >= 1
+    wait_for(lambda: caplog.records)
     (record,) = caplog.records
     assert record.getMessage() == (
         "gwz-instrument: the callback of the gauge queue_size raised StopIteration. Its series disappear when their values "
@@ -197,6 +199,128 @@ def test_nobody_is_asked_before_the_application_serves():
     gauge("queue_size", lambda: asked.append(1) or 1)
     time.sleep(0.05)
     assert asked == []
+
+
+MODULE = """
+from gwz_instrument import gauge
+
+asked = []
+
+def mails():
+    asked.append(1)
+    return {"mail": 1}
+
+gauge("queue_size", mails, every_s=0.01)
+"""
+
+
+@pytest.fixture
+def module(monkeypatch, tmp_path):
+    """Imports a module that feeds a gauge, in a process that has no application yet."""
+    for name in ("_installed", "_waiting", "_of_modules"):
+        monkeypatch.setattr(recordings, name, [])
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "gwz_mails.py").write_text(MODULE, "utf-8")
+    yield lambda: importlib.import_module("gwz_mails")
+    sys.modules.pop("gwz_mails", None)
+
+
+def instrumented(registry=None):
+    """The telemetry of a new application, and what shows the series of a gauge of it."""
+    world, app = World.__new__(World), FastAPI()
+    world.registry = registry or CollectorRegistry()
+    world.app, world.telemetry = app, instrument(app, registry=world.registry)
+    return world
+
+
+def stands_still(asked):
+    """Whether a callback that was asked every hundredth of a second is asked no more."""
+    time.sleep(0.03)  # what was under way
+    before = len(asked)
+    time.sleep(0.1)
+    return len(asked) == before
+
+
+def test_what_a_module_feeds_is_fed_in_every_application_that_comes_after(module):
+    module()
+    for _ in range(2):
+        world = instrumented()
+        shown(world, "queue_size", {("mail",): 1})
+        world.telemetry.shutdown(0)
+
+
+def test_a_module_that_is_imported_while_there_is_an_application_feeds_that_and_the_next(module):
+    worlds = [instrumented()]
+    module()
+    worlds.append(instrumented())
+    for world in worlds:
+        shown(world, "queue_size", {("mail",): 1})
+        world.telemetry.shutdown(0)
+
+
+@pytest.mark.usefixtures("module")
+def test_what_a_function_feeds_is_fed_in_one_application():
+    gauge("queue_size", lambda: {"mail": 1})
+    first, second = instrumented(), instrumented()
+    shown(first, "queue_size", {("mail",): 1})
+    gauge("queue_size", lambda: {"jobs": 1})
+    shown(second, "queue_size", {("jobs",): 1})
+    shown(first, "queue_size", {("mail",): 1})
+
+
+def test_a_telemetry_that_is_shut_down_asks_no_more(module):
+    found, world = module(), instrumented()
+    shown(world, "queue_size", {("mail",): 1})
+    world.telemetry.shutdown(0)
+    assert stands_still(found.asked)
+    shown(world, "queue_size", {})
+    assert stands_still(found.asked)
+
+
+@pytest.mark.usefixtures("module")
+def test_a_telemetry_that_is_shut_down_asks_what_it_is_then_given_neither():
+    asked = []
+    world = instrumented()
+    world.telemetry.shutdown(0)
+    gauge("queue_size", lambda: asked.append(1) or 1)
+    world.samples("queue_size")
+    time.sleep(0.05)
+    assert asked == []
+    shown(instrumented(), "queue_size", {("_all",): 1})
+
+
+def test_applications_that_share_a_registry_are_fed_until_the_last_is_shut_down(module):
+    found, first = module(), instrumented()
+    second = instrumented(first.registry)
+    shown(second, "queue_size", {("mail",): 1})
+    first.telemetry.shutdown(0)
+    first.telemetry.shutdown(0)
+    assert not stands_still(found.asked)
+    second.telemetry.shutdown(0)
+    assert stands_still(found.asked)
+
+
+def test_a_registry_is_fed_again_for_the_next_application(module):
+    module()
+    first = instrumented()
+    first.telemetry.shutdown(0)
+    shown(instrumented(first.registry), "queue_size", {("mail",): 1})
+
+
+@pytest.mark.usefixtures("module")
+def test_what_was_asked_for_a_telemetry_goes_with_it():
+    class Pool:
+        def size(self):
+            return {"redis": 1}
+
+    pool, world = Pool(), instrumented()
+    gone = weakref.ref(pool)
+    gauge("active_connections", pool.size)
+    shown(world, "active_connections", {("redis",): 1})
+    world.telemetry.shutdown(0)
+    recordings._installed.clear()
+    del pool, world
+    wait_for(lambda: gc.collect() and gone() is None)
 
 
 async def test_an_application_that_starts_asks_before_its_first_scrape(monkeypatch):

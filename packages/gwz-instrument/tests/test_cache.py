@@ -66,6 +66,20 @@ def test_a_function_that_hangs_delays_no_scrape_and_its_last_size_is_forgotten(w
     go.set()
 
 
+def test_a_function_is_asked_no_more_when_the_telemetry_is_closed(world, monkeypatch):
+    monkeypatch.setattr(caches, "EVERY_S", 0.01)
+    asked = []
+    recordings.install(world.recording)
+    cache("users").size(lambda: asked.append(1) or 5)
+    wait_for(lambda: world.samples("cache_size_bytes") == {("users",): 5})
+    recordings.close(world.recording)
+    time.sleep(0.03)  # what was under way
+    before = len(asked)
+    time.sleep(0.05)
+    assert len(asked) == before
+    assert world.samples("cache_size_bytes") == {}
+
+
 def test_of_several_sizes_the_last_counts(world):
     cache("users").size(lambda: 5)
     cache("users").size(6)

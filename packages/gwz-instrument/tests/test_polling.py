@@ -12,7 +12,7 @@ import time
 import pytest
 
 from gwz_instrument import polling
-from gwz_instrument.polling import Poll
+from gwz_instrument.polling import Poll, Polls
 
 
 def wait_for(condition):
@@ -49,6 +49,39 @@ def test_the_callback_is_asked_again_and_again_on_a_thread_beside(poll):
     assert len(set(threads)) == 1
     assert threads[0].name == "gwz-poll"
     assert threads[0].daemon
+
+
+def test_a_poll_that_is_stopped_asks_no_more_and_has_no_answer(poll):
+    threads = []
+    asked = poll(lambda: threads.append(threading.current_thread()) or 1, every_s=30)
+    wait_for(lambda: asked.answer() == 1)
+    asked.stop()
+    assert asked.answer() is None
+    wait_for(lambda: not threads[0].is_alive())
+    asked.begin()
+    time.sleep(0.02)
+    assert len(threads) == 1
+
+
+def test_polls_stop_when_the_last_who_wants_to_know_leaves(poll):
+    class Owner:
+        pass
+
+    polls, owners, asked = Polls(), [Owner(), Owner(), Owner()], poll(lambda: 1)
+    for owner in owners:
+        polls.open(owner)
+    polls.add(asked)
+    polls.close(owners[0])
+    polls.close(owners[0])
+    assert not asked.stopped
+    del owners[1], owner
+    polls.close(owners[-1])
+    assert asked.stopped
+    late = poll(lambda: 1)
+    polls.add(late)
+    assert late.stopped
+    polls.open(owners[0])
+    assert not polls.closed
 
 
 def test_a_coroutine_function_runs_on_the_same_loop_each_time(poll):

@@ -1,19 +1,21 @@
 """The fixture `telemetry`, as a user's own tests have it: in a project of their own, by a pytest of its own."""
 
 import asyncio
+import importlib
 import importlib.metadata
 import logging
 import re
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from opentelemetry import trace
-from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 
 from gwz_instrument import inference, instrument, recording
 from gwz_instrument.testing.capture import capture
@@ -167,6 +169,14 @@ def test_requests_have_their_line():
         assert "s3cret" not in str(line.fields)
 
 
+def test_spans_are_as_they_would_leave():
+    with capture() as telemetry:
+        telemetry.instrument(make_app())
+        with trace.get_tracer("shop").start_as_current_span("pay") as span:
+            span.set_attribute("asked", "Authorization: Bearer sk-0123456789abcdef0123456789abcdef")
+        assert "sk-0123" not in telemetry.span("pay").to_json()
+
+
 def test_the_plugin_loads_neither_the_sdk_nor_prometheus_nor_httpx(tmp_path):
     said = project(
         tmp_path,
@@ -223,6 +233,31 @@ def test_an_application_may_be_captured_again_and_again():
             get(app, "/hello/ada")
             assert telemetry.value("fastapi_requests_total", path="/hello/{name}") == 1
             assert len(telemetry.spans("greet")) == 1
+
+
+def test_a_gauge_that_a_module_feeds_is_asked_in_each_test_and_not_in_between(monkeypatch, tmp_path):
+    for name in ("_installed", "_waiting", "_of_modules"):
+        monkeypatch.setattr(recording, name, [])
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "gwz_queue.py").write_text(
+        "from gwz_instrument import gauge\nasked = []\n"
+        "gauge('queue_size', lambda: asked.append(1) or {'mail': 2}, every_s=0.01)\n",
+        "utf-8",
+    )
+    asked = importlib.import_module("gwz_queue").asked
+    sys.modules.pop("gwz_queue")
+    for _ in range(2):
+        before = len(asked)
+        with capture() as telemetry:
+            handle, until = telemetry.instrument(make_app()), time.monotonic() + 10
+            while "mail" not in generate_latest(handle.registry).decode():
+                assert time.monotonic() < until, "within ten seconds"
+            assert telemetry.value("queue_size", queue_name="mail") == 2
+        assert len(asked) > before
+        time.sleep(0.03)  # what was under way
+        before = len(asked)
+        time.sleep(0.1)
+        assert len(asked) == before
 
 
 def test_requests_after_the_test_reach_the_applications_own_telemetry():

@@ -9,7 +9,11 @@ from collections.abc import Callable
 from gwz_bench.child import Answer, Order, serve
 
 OURS = "gwz-instrument inference"
+DATABASE = "gwz-instrument database"
+CACHE = "gwz-instrument cache"
 OTEL = "OpenTelemetry SDK, the same by hand"
+HISTOGRAM = "prometheus_client, one labelled observe"
+COUNTER = "prometheus_client, one labelled inc"
 NOTHING = "an empty block against itself"
 
 _WARM = 200
@@ -19,9 +23,42 @@ Block = Callable[[], None]
 
 def ours() -> Block:
     """One call with usage and price, in an application whose sampler keeps no trace."""
+    from gwz_instrument import inference  # noqa: PLC0415
+
+    def block() -> None:
+        with inference(provider="groq", model="llama-3.3-70b") as call:
+            call.usage(input_tokens=12, output_tokens=30, cost_usd=0.0007)
+
+    return _in_an_application(block)
+
+
+def database() -> Block:
+    """One query, in an application whose sampler keeps no trace."""
+    from gwz_instrument import database  # noqa: PLC0415
+
+    def block() -> None:
+        with database(table="users", operation="select"):
+            pass
+
+    return _in_an_application(block)
+
+
+def cache() -> Block:
+    """One look-up that found what it asked for."""
+    from gwz_instrument import cache  # noqa: PLC0415
+
+    def block() -> None:
+        with cache("users") as users:
+            users.hit()
+
+    return _in_an_application(block)
+
+
+def _in_an_application(block: Block) -> Block:
+    """`block`, with an application to record it for."""
     from fastapi import FastAPI  # noqa: PLC0415
 
-    from gwz_instrument import inference, instrument  # noqa: PLC0415
+    from gwz_instrument import instrument  # noqa: PLC0415
 
     app = FastAPI()
     instrument(
@@ -32,11 +69,6 @@ def ours() -> Block:
         models=(_LABELS["model"],),
         providers=(_LABELS["provider"],),
     )
-
-    def block() -> None:
-        with inference(provider="groq", model="llama-3.3-70b") as call:
-            call.usage(input_tokens=12, output_tokens=30, cost_usd=0.0007)
-
     block.keep = app  # type: ignore[attr-defined]  # what is dropped is not measured
     return block
 
@@ -71,6 +103,30 @@ def otel() -> Block:
     return block
 
 
+def histogram() -> Block:
+    """What a query costs at least: a duration under the name of its table."""
+    from prometheus_client import Histogram  # noqa: PLC0415
+
+    duration = Histogram("duration_seconds", "Duration.", ["table"], registry=None)
+
+    def block() -> None:
+        duration.labels(table="users").observe(0.001)
+
+    return block
+
+
+def counter() -> Block:
+    """What a look-up costs at least: one more under the name of its cache."""
+    from prometheus_client import Counter  # noqa: PLC0415
+
+    hits = Counter("hits", "Hits.", ["cache_name"], registry=None)
+
+    def block() -> None:
+        hits.labels(cache_name="users").inc()
+
+    return block
+
+
 def nothing() -> Block:
     """The control."""
 
@@ -81,7 +137,15 @@ def nothing() -> Block:
     return block
 
 
-BLOCKS: dict[str, Callable[[], Block]] = {OURS: ours, OTEL: otel, NOTHING: nothing}
+BLOCKS: dict[str, Callable[[], Block]] = {
+    OURS: ours,
+    DATABASE: database,
+    CACHE: cache,
+    OTEL: otel,
+    HISTOGRAM: histogram,
+    COUNTER: counter,
+    NOTHING: nothing,
+}
 
 
 class Measurer:

@@ -14,6 +14,8 @@ ROWS: Mapping[str, Callable[[Options], list[Row]]] = {
     "stream-50": requests.stream,
     "routers": requests.routers,
     "inference": recorders.inference,
+    "database": recorders.database,
+    "cache": recorders.cache,
     "log-call": logs.call,
     "log-throughput": logs.throughput,
     "loki-away": away.loki_away,

@@ -2,15 +2,16 @@
 
 import inspect
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import wraps
 from typing import Any, TypeVar, cast
+
+from .awaitables import Pausable, is_awaitable, lasting
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def around(function: _F, block: Callable[[], AbstractContextManager[object]]) -> _F:
-    """`function`, or coroutine function, with each call within what `block()` gives.
+def around(function: _F, block: Callable[[], Pausable]) -> _F:
+    """`function`, or coroutine function, with each call within what `block()` gives, until what it returns has been awaited.
 
     TypeError for a generator function: it runs for as long as its reader takes, which says nothing of its own time.
     """
@@ -28,7 +29,8 @@ def around(function: _F, block: Callable[[], AbstractContextManager[object]]) ->
 
     @wraps(function)
     def within(*args: Any, **kwargs: Any) -> Any:
-        with block():
-            return function(*args, **kwargs)
+        with (opened := block()):
+            answer = function(*args, **kwargs)
+            return lasting(answer, opened) if is_awaitable(answer) else answer
 
     return cast("_F", within)

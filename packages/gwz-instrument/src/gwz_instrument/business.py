@@ -14,7 +14,7 @@ from .cells import Cell
 from .labels import OTHER, Bounded
 from .metrics import Collectors, Values
 from .per_registry import PerRegistry
-from .polling import Poll
+from .polling import Poll, polls_of
 from .recording import Recording, recording
 from .reports import as_amount
 from .semconv import Metric, business, health
@@ -44,8 +44,9 @@ def gauge(name: str, callback: Callback, *, every_s: float = 30, **labels: str) 
     series disappear when their values are older than 3 × `every_s`: old data is wrong data.
 
     It begins when the application starts to serve, or is scraped: a process that only forks the workers asks nothing.
-    May be called before `instrument()`, and several times for one name: the label values are merged, of the same one the
-    last callback's counts. The same callback twice is one. Values that are none (negative, NaN, a text) are refused and
+    It ends with the application's telemetry. May be called before `instrument()`: it is then of the next application, or,
+    if a module says so while it is imported, of every one that comes after, as a test's. Several callbacks for one name
+    are merged: of the same label values the last one's count. The same callback twice is one. Values that are none (negative, NaN, a text) are refused and
     counted. A label has 50 values at most; an answer that would need more brings none that is new, for then it is not
     divided by plans but by users: they add up as `_other`.
 
@@ -107,6 +108,9 @@ class _Series:
 
     def add(self, key: _Key, make: Callable[[], Poll[Mapping[Values, float]]]) -> None:
         """Let one more be asked, unless it is."""
+        for each, poll in list(self._polls.items()):
+            if poll.stopped:
+                del self._polls[each]
         if key not in self._polls:
             self._polls[key] = make()
 
@@ -149,14 +153,18 @@ def _add(found: Recording, entry: Metric, callback: Callback, every_s: float, va
     if series is None:
         series = kept.series[entry.name] = _Series()
         found.collectors.watch(entry, partial(_Series.read, series), owner=series)  # a method would be held weakly
-    make = partial(
-        Poll[Mapping[Values, float]],
-        f"the gauge {entry.name}",
-        callback,
-        every_s,
-        read=partial(_read, found, entry, values),
-        failed=partial(found.collectors.tell, "metrics", health.FAILED),
-    )
+
+    def make() -> Poll[Mapping[Values, float]]:
+        poll = Poll(
+            f"the gauge {entry.name}",
+            callback,
+            every_s,
+            read=partial(_read, found, entry, values),
+            failed=partial(found.collectors.tell, "metrics", health.FAILED),
+        )
+        polls_of(found.collectors).add(poll)
+        return poll
+
     series.add((*_identity(callback), *values), make)
 
 

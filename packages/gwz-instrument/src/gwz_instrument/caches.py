@@ -9,7 +9,7 @@ from .cells import Cell
 from .labels import OTHER, Bounded
 from .metrics import Collectors, Values
 from .per_registry import PerRegistry
-from .polling import Poll
+from .polling import Poll, polls_of
 from .recording import Recording, recording
 from .semconv import cache as metrics
 from .semconv import health
@@ -138,6 +138,7 @@ class _Kept:
 def _polled(found: Recording, label: str, size: SizeOf) -> Callable[[], float | None]:
     failed = partial(found.collectors.tell, "metrics", health.FAILED)
     poll = Poll[float | None](f"the size of {label}", size, EVERY_S, read=partial(_read, found), failed=failed)
+    polls_of(found.collectors).add(poll)
     poll.begin()
     return poll.answer
 

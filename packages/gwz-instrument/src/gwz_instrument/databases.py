@@ -75,15 +75,13 @@ class Query:
         found = recording()
         if found is not None:
             self.begin(found)
-            self._token = current.set(self)
-            if self._span is not None:
-                self._span_token = otel_context.attach(trace.set_span_in_context(self._span))
+            self.resume()
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         """End; an exception passes through."""
         if self._token is not None:
-            self._leave()
+            self.suspend()
             self.end(error)
 
     async def __aenter__(self) -> Self:
@@ -97,6 +95,20 @@ class Query:
     def __call__(self, function: _F) -> _F:
         """Have each call of `function`, or of a coroutine function, recorded. TypeError for a generator function."""
         return around(function, lambda: Query(self.table, self.operation, self.system))
+
+    def suspend(self) -> None:
+        """Go back to what was before; the query goes on."""
+        token, span_token = self._token, self._span_token
+        self._token = self._span_token = None
+        if token is not None:
+            leave(token, span_token=span_token)
+
+    def resume(self) -> None:
+        """Be the current query here."""
+        if self._recording is not None:
+            self._token = current.set(self)
+            if self._span is not None:
+                self._span_token = otel_context.attach(trace.set_span_in_context(self._span))
 
     def begin(self, found: Recording) -> None:
         """Start the clock and the span."""
@@ -137,12 +149,6 @@ class Query:
             if cells is not None:
                 return cells
         return kept.find(found.collectors, found.name("table", table), found.name("operation", operation), known)
-
-    def _leave(self) -> None:
-        """Go back to what was before."""
-        token, span_token = self._token, self._span_token
-        self._token = self._span_token = None
-        leave(token, span_token=span_token)
 
     def _span_name(self) -> str:
         table = name_of(self.table)

@@ -3,12 +3,13 @@
 import inspect
 import sys
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Self, TypeVar, cast
 
 from opentelemetry.context import Context
 
 from . import reports
+from .awaitables import is_awaitable, lasting
 from .calls import AskCost, Attempt, Block, Call, Options, around, current
 from .recording import recording
 from .reports import ReadReport
@@ -97,9 +98,8 @@ class Inference:
             visit = self._visit(args, kwargs)
             with visit:
                 answer = function(*args, **kwargs)
-                if _is_to_be_awaited(answer):
-                    visit.suspend()
-                    return self._awaited(visit, answer)
+                if is_awaitable(answer):
+                    return lasting(answer, visit, partial(self._told, visit.opened))
                 return self._told(visit.opened, answer, generates=generates)
 
         return cast("_F", recorded)
@@ -117,10 +117,6 @@ class Inference:
             return call.wrap(answer, usage_from=self._usage_from)
         call.read(answer, self._usage_from)
         return answer
-
-    async def _awaited(self, visit: "_Visit", answer: Any) -> Any:
-        with visit.resumed():
-            return self._told(visit.opened, await answer)
 
 
 class _Visit:
@@ -157,11 +153,10 @@ class _Visit:
             self._block.leave()
             self._block = None
 
-    def resumed(self) -> Self:
+    def resume(self) -> None:
         """Let the call be the current one again, here."""
         if self._owned:
             self._block = Block(self.opened)
-        return self
 
 
 def _open(options: Options) -> "tuple[Call | Attempt, Context | None, bool]":
@@ -181,12 +176,6 @@ def _open(options: Options) -> "tuple[Call | Attempt, Context | None, bool]":
     attempt = Attempt(outer, options.provider, options.model, options.code)
     attempt.outer = outer
     return attempt, context, True
-
-
-def _is_to_be_awaited(answer: Any) -> bool:
-    """Whether `answer` is only the promise of one; not what can be entered or is a future, which a coroutine cannot stand for."""
-    kind = type(answer)
-    return hasattr(kind, "__await__") and not hasattr(kind, "__aenter__") and not hasattr(kind, "add_done_callback")
 
 
 def _asked(name: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

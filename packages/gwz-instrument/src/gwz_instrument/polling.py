@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, Generic, TypeVar
 
 from . import background
+from .per_registry import PerRegistry
 
 _T = TypeVar("_T")
 
@@ -30,8 +31,8 @@ class Poll(Generic[_T]):
     `read` makes an answer of what it returns, on the same thread. An answer counts if it comes within `DEADLINE_S`.
     Of an outage there are two log lines, when it begins and when it is over; `failed` is called at each failure.
 
-    The thread is a daemon, which holds up no exit, and ends some time after the last reference to this object has gone.
-    A fork's child has no answer, and no thread until it asks for one.
+    The thread is a daemon, which holds up no exit, and ends some time after the last reference to this object has gone,
+    or once it is stopped. A fork's child has no answer, and no thread until it asks for one.
     """
 
     def __init__(
@@ -48,27 +49,37 @@ class Poll(Generic[_T]):
         self.every_s = max(every_s, _LEAST_S)
         self._read = read
         self._failed = failed
-        self._askers: dict[int, object] = {}
-        """By process: whose thread asks; the parent's does not in a fork's child."""
+        self._askers: dict[int, threading.Event] = {}
+        """By process: what ends the thread that asks; the parent's does not ask in a fork's child."""
         self._answer: _T | None = None
         self._answered_s = -math.inf
         self._away_since_s = 0.0
+        self.stopped = False
 
     def begin(self) -> None:
         """Have a thread ask from now on, unless one of this process does."""
-        pid, mine = os.getpid(), object()
-        if self._askers.setdefault(pid, mine) is not mine:
+        pid, mine = os.getpid(), threading.Event()
+        if self.stopped or self._askers.setdefault(pid, mine) is not mine:
             return
         self._answer, self._answered_s, self._away_since_s = None, -math.inf, 0.0  # what a parent knew is its own
-        thread = threading.Thread(target=_run, args=(weakref.ref(self),), name="gwz-poll", daemon=True)
+        thread = threading.Thread(target=_run, args=(weakref.ref(self), mine), name="gwz-poll", daemon=True)
         try:
             thread.start()
         except RuntimeError:  # the interpreter ends, or the system gives no more threads: the next look tries again
             del self._askers[pid]
 
+    def stop(self) -> None:
+        """Ask no more, and forget what was answered; a question that is under way is left alone."""
+        self.stopped = True
+        if (over := self._askers.get(os.getpid())) is not None:
+            over.set()
+
     def answer(self) -> _T | None:
-        """The last answer; None if there is none, or it is too old."""
+        """The last answer; None if there is none, it is too old, or nobody asks any more."""
         self.begin()
+        return None if self.stopped else self._last()
+
+    def _last(self) -> _T | None:
         return self._answer if time.monotonic() - self._answered_s <= STALE_AFTER * self.every_s else None
 
     def ask(self, runner: asyncio.Runner) -> None:
@@ -106,6 +117,34 @@ class Poll(Generic[_T]):
                 self.every_s,
                 exc_info=error,
             )
+
+
+class Polls:
+    """What is asked for one registry, until the last of the telemetries that feed it has been closed."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self._owners: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._polls: weakref.WeakSet[Poll[Any]] = weakref.WeakSet()
+
+    def open(self, owner: object) -> None:
+        """Let `owner` want to know from now on; held weakly."""
+        self._owners.add(owner)
+        self.closed = False
+
+    def close(self, owner: object) -> None:
+        """Let `owner` want to know no more; the last one stops what is asked. Idempotent."""
+        self._owners.discard(owner)
+        if not self._owners:
+            self.closed = True
+            for poll in list(self._polls):
+                poll.stop()
+
+    def add(self, poll: "Poll[Any]") -> None:
+        """Let it be stopped with the others; held weakly."""
+        self._polls.add(poll)
+        if self.closed:
+            poll.stop()
 
 
 class _TooLateError(Exception):
@@ -147,16 +186,17 @@ async def _within_deadline(answer: Awaitable[Any]) -> Any:
         raise
 
 
-def _run(find: "weakref.ref[Poll[Any]]") -> None:
+def _run(find: "weakref.ref[Poll[Any]]", over: threading.Event) -> None:
     """Ask again and again, for as long as there is somebody who wants to know."""
     with asyncio.Runner() as runner:  # makes its loop when it first needs one
-        while (poll := find()) is not None:
+        while (poll := find()) is not None and not poll.stopped:
             poll.ask(runner)
             left_s = poll.every_s
             del poll
-            while left_s > 0 and find() is not None:
-                time.sleep(min(left_s, _LOOK_S))
+            while left_s > 0 and find() is not None and not over.wait(min(left_s, _LOOK_S)):
                 left_s -= _LOOK_S
 
 
+polls_of: Final = PerRegistry(lambda _collectors: Polls())
+"""What is asked for a registry's sake."""
 _LOG: Final = logging.getLogger("gwz_instrument")

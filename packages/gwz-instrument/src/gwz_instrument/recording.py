@@ -1,6 +1,7 @@
 """Where the recorders write: the collectors, spans and lines of the application that is being served."""
 
 import logging
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -9,6 +10,7 @@ from .exchange import Exchange, current
 from .labels import OTHER, CallLabels
 from .metrics import Collectors
 from .names import plain
+from .polling import polls_of
 from .semconv import health
 from .settings import Settings
 from .span_ends import SpanEnd
@@ -24,7 +26,7 @@ Observer = Callable[[Any], None]
 """Called with each fact, a frozen object, on the thread where it came about; must be quick."""
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True, kw_only=True)
 class Recording:
     """What one application's recorders write to; a signal that is off is None."""
 
@@ -130,16 +132,42 @@ def make_recording(
 def install(recording: Recording) -> None:
     """Let recorders outside of any request write here: the application that was instrumented last."""
     _installed[:] = [recording]
+    polls_of(recording.collectors).open(recording)
+    for start in _of_modules:
+        start(recording)
     while _waiting:
         _waiting.pop(0)(recording)
 
 
+def close(recording: Recording) -> None:
+    """Ask the application's callbacks no more for this recording's sake; what is written is still taken. Idempotent."""
+    polls_of(recording.collectors).close(recording)
+
+
 def when_installed(start: Callable[[Recording], object]) -> None:
-    """Call `start` with where recorders write: now, or as soon as there is an application."""
-    if _installed:
-        start(recording() or _installed[0])
-    else:
+    """Call `start` with where recorders write: now, or as soon as there is an application.
+
+    What a module says while it is imported, which it does once in a process, holds for every application that comes
+    after as well: `start` is then called for each. All else is of one application, and goes with it.
+    """
+    lasting = _importing()
+    if lasting:
+        _of_modules.append(start)
+    found = (recording() or _installed[0]) if _installed else None
+    if found is not None and not polls_of(found.collectors).closed:
+        start(found)
+    elif not lasting:
         _waiting.append(start)
+
+
+def _importing() -> bool:
+    """Whether some module is being imported here."""
+    frame = sys._getframe()  # noqa: SLF001  # there is no other way to ask
+    while frame.f_code.co_filename != _IMPORT:
+        if frame.f_back is None:
+            return False
+        frame = frame.f_back
+    return True
 
 
 def recording() -> Recording | None:
@@ -157,5 +185,7 @@ def recording() -> Recording | None:
 
 _installed: list[Recording] = []
 _waiting: list[Callable[[Recording], object]] = []
+_of_modules: list[Callable[[Recording], object]] = []
+_IMPORT: Final = "<frozen importlib._bootstrap>"
 _complained: set[str] = set()
 _LOG: Final = logging.getLogger("gwz_instrument")

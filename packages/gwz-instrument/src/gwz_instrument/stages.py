@@ -34,12 +34,13 @@ def stage(name: str) -> "Stage":
 class Stage:
     """A stage that is under way or to come. No method raises."""
 
-    __slots__ = ("_name", "_recording", "_started_s")
+    __slots__ = ("_name", "_recording", "_started_s", "_suspended")
 
     def __init__(self, name: object) -> None:
         self._name = name
         self._recording: Recording | None = None
         self._started_s = 0.0
+        self._suspended = False
 
     def __enter__(self) -> Self:
         """Start the clock."""
@@ -49,6 +50,8 @@ class Stage:
 
     def __exit__(self, *_raised: object) -> None:
         """Record the time; an exception passes through."""
+        if self._suspended:
+            return
         seconds = time.perf_counter() - self._started_s
         found, self._recording = self._recording, None
         if found is not None:
@@ -65,6 +68,14 @@ class Stage:
     def __call__(self, function: _F) -> _F:
         """Have each call of `function`, or of a coroutine function, timed. TypeError for a generator function."""
         return around(function, lambda: Stage(self._name))
+
+    def suspend(self) -> None:
+        """Let the clock run on when the block is left."""
+        self._suspended = True
+
+    def resume(self) -> None:
+        """Let the clock stop when the block is left."""
+        self._suspended = False
 
 
 def frontend_done(exchange: Exchange | None, recording: Recording) -> None:

@@ -58,8 +58,9 @@ class Task:
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         """End the task; an exception passes through."""
-        found, self._recording = self._recording, None
-        if found is not None:
+        found = self._recording
+        if found is not None and self._tokens:
+            self._recording = None
             try:
                 self._end(error)
             except Exception:  # noqa: BLE001  # as above
@@ -77,6 +78,18 @@ class Task:
         """Have each call of `function`, or of a coroutine function, recorded. TypeError for a generator function."""
         return around(function, lambda: Task(self._name))
 
+    def suspend(self) -> None:
+        """Go back to the request; the task goes on."""
+        tokens, span_token = self._tokens, self._span_token
+        self._tokens, self._span_token = [], None
+        leave(*tokens, span_token=span_token)
+
+    def resume(self) -> None:
+        """Leave whatever request is current here."""
+        if self._recording is not None:
+            self._tokens = [variable.set(None) for variable in _OF_THE_REQUEST]
+            self._attach()
+
     def _begin(self, found: Recording) -> None:
         self._tokens = [variable.set(None) for variable in _OF_THE_REQUEST]
         starter = trace.get_current_span().get_span_context()
@@ -89,19 +102,17 @@ class Task:
                 attributes={spans.TASK_NAME.name: name},
                 links=[Link(starter)] if starter.is_valid else None,
             )
+        self._attach()
+
+    def _attach(self) -> None:
         # Without traces of ours the request's span, somebody else's, is left all the same; baggage stays.
         self._span_token = otel_context.attach(trace.set_span_in_context(self._span or trace.INVALID_SPAN))
 
     def _end(self, error: BaseException | None) -> None:
         span, self._span = self._span, None
         try:
-            self._return()
+            self.suspend()
         finally:
             if span is not None:
                 error_type = None if error is None else type(error).__name__
                 client_spans.end(span, {}, error_type, failed=client_spans.is_failure(error))
-
-    def _return(self) -> None:
-        tokens, span_token = self._tokens, self._span_token
-        self._tokens, self._span_token = [], None
-        leave(*tokens, span_token=span_token)

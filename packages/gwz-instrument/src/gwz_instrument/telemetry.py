@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # all of this loads when it is needed: importing the package 
     from .labels import HttpLabels
     from .logs import LokiHandler
     from .metrics import Collectors
+    from .recording import Recording
     from .routes import RouteTemplates
     from .traces import Traces
 
@@ -45,6 +46,7 @@ class Telemetry:
     _traces: "Traces | None"
     _logs: "LokiHandler | None"
     _guard: "Guard"
+    _recording: "Recording | None"
 
     def force_flush(self, timeout_s: float = 5.0) -> bool:
         """Send every finished span and written line; False if something is left, or was lost, after `timeout_s`."""
@@ -56,9 +58,15 @@ class Telemetry:
     def shutdown(self, timeout_s: float | None = None) -> None:
         """Send what is left, for `timeout_s` at most, count the rest as lost, and stop; metrics can still be scraped.
 
+        The callbacks of gauges are asked no more, unless another application feeds the same registry.
+
         Without a timeout it takes two seconds at most, and longer only while Loki goes on taking lines. Safe to call twice.
         """
+        from .recording import close  # noqa: PLC0415
+
         self._guard.handler = None
+        if self._recording is not None:
+            close(self._recording)
         if self._logs is not None:
             _detach(self._logs)
         self._shut_down(time.monotonic() + (_EXIT_S if timeout_s is None else timeout_s), patient=timeout_s is None)
@@ -190,8 +198,9 @@ def _set_up(app: Any, settings: Settings, registry: "CollectorRegistry | None", 
     if handler is not None:
         for name in _LOGGERS:
             attach(logging.getLogger(name), handler)
-    _wrap(app, _parts(app, settings, registry, collectors, spans_out, handler, guard))
-    return Telemetry(settings, registry, spans_out, handler, guard)
+    parts = _parts(app, settings, registry, collectors, spans_out, handler, guard)
+    _wrap(app, parts)
+    return Telemetry(settings, registry, spans_out, handler, guard, parts.recording)
 
 
 def _parts(  # noqa: PLR0917  # each is made where it can be undone, and goes to one place only

@@ -53,6 +53,7 @@ class Capture:
             overrides.setdefault("registry", CollectorRegistry())
             self._undo.callback(_restore, app, _state(app), list(recordings._installed))  # noqa: SLF001  # as above
             known = wiring.instrument(app, settings, **{**_OFFLINE, **overrides})
+            self._undo.callback(known.shutdown, 0.0)
             recordings._installed[:] = [_captured(known_one) for known_one in recordings._installed]  # noqa: SLF001
             _replace_native_spans(app, self._undo)
         if known.registry not in self._registries:
