@@ -10,8 +10,8 @@ import pytest
 from opentelemetry import trace
 
 from gwz_instrument import database, inference, stage, task
-from gwz_instrument.calls import current as current_call
 from gwz_instrument.databases import current as current_query
+from gwz_instrument.open_calls import current as current_call
 
 RECORDERS = {
     "database": lambda: database(table="t", operation="select"),

@@ -25,8 +25,9 @@ from prometheus_client import CollectorRegistry
 from gwz_instrument import background, inference, watches
 from gwz_instrument import recording as recordings
 from gwz_instrument.call_records import AttemptEnded, UsageKnown
-from gwz_instrument.calls import Attempt, Call, current
+from gwz_instrument.calls import Attempt, Call
 from gwz_instrument.metrics import Collectors
+from gwz_instrument.open_calls import current
 from gwz_instrument.recording import make_recording
 from gwz_instrument.settings import Settings
 

@@ -18,9 +18,9 @@ from prometheus_client import CollectorRegistry
 from gwz_instrument import exchange as exchanges
 from gwz_instrument import inference, instrument
 from gwz_instrument import recording as recordings
-from gwz_instrument.calls import current as current_call
 from gwz_instrument.exchange import Exchange, metadata
 from gwz_instrument.metrics import Collectors
+from gwz_instrument.open_calls import current as current_call
 from gwz_instrument.recording import make_recording
 from gwz_instrument.settings import Settings
 from gwz_instrument.tasks import task

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+INPUT, OUTPUT, COST = "input_tokens", "output_tokens", "cost_usd"
+"""The kinds of what is told."""
+
 
 class Bill(NamedTuple):
     """Tokens and money by kind, and which kinds of tokens are an estimate."""

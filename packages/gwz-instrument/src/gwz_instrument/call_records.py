@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from opentelemetry.trace import Span
 
 from . import outcomes
-from .bills import Bill
-from .calls import COST, INPUT, OUTPUT, Attempt, Call, is_literal
+from .bills import COST, INPUT, OUTPUT, Bill
+from .calls import Attempt, Call
 from .exchange import Exchange, ids
 from .labels import OTHER, CallLabels
+from .literals import is_literal
 from .metrics import Collectors
 from .names import name_of, plain
 from .outcomes import Outcome

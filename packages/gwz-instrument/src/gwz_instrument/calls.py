@@ -4,22 +4,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from contextvars import ContextVar, Token
 from types import CodeType
 from typing import Any, Final, NamedTuple, Protocol, Self
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
 
 from . import background, bills, outcomes, reports, stages
-from .bills import Bill
-from .contexts import leave
+from .bills import COST, INPUT, OUTPUT, Bill
 from .exchange import Exchange, sampled_trace_id
 from .exchange import current as current_exchange
 from .names import name_of
+from .open_calls import Block, Steps, around, current, run
 from .outcomes import Outcome
 from .recording import Recording
 from .reports import ReadReport, Report
@@ -30,7 +27,6 @@ AskCost = Callable[[str, int, int], Any]
 """Called with the model and the tokens of both kinds; what it returns is the call's cost in US dollars."""
 
 MAX_REASONS: Final = 10
-INPUT, OUTPUT, COST = "input_tokens", "output_tokens", "cost_usd"
 _TOKENS: Final = frozenset({INPUT, OUTPUT})
 _GIVEN_UP: Final = frozenset({outcomes.TIMEOUT, outcomes.CANCELLED, outcomes.CLIENT_DISCONNECTED})
 """How a call or an attempt ended that may have left a thread behind: what the thread still does changes nothing."""
@@ -210,7 +206,7 @@ class Call(_Opened):
 
         Executors do not know the context of who asks; `asyncio.to_thread` does and needs no help.
         """
-        return _run(self, function, args, kwargs)
+        return run(self, function, args, kwargs)
 
     def overdue(self) -> None:
         """End the call as abandoned: its stream has taken longer than any may."""
@@ -514,7 +510,7 @@ class Attempt(_Opened):
 
     def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """As `Call.run`, with this attempt as the current one."""
-        return _run(self, function, args, kwargs)
+        return run(self, function, args, kwargs)
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -554,81 +550,6 @@ class Attempt(_Opened):
         self.generator = None
 
 
-class Block:
-    """The time in which a call, or an attempt, is the current one: of the recorders, and of OpenTelemetry."""
-
-    __slots__ = ("_span_token", "_token")
-
-    def __init__(self, opened: Call | Attempt, context: Context | None = None) -> None:
-        """Begin; `context` is what the block's context derives from, if that is not the current one."""
-        self._token: Token[Call | Attempt | None] = current.set(opened)
-        self._span_token: Token[Context] | None = None
-        if (span := opened.span) is not None:
-            before = otel_context.get_current() if context is None else context
-            if opened.context is None:
-                opened.context = before
-            self._span_token = otel_context.attach(trace.set_span_in_context(span, before))
-
-    def leave(self) -> None:
-        """Go back to what was before; a generator that somebody else closes is in another context, see `around`."""
-        leave(self._token, span_token=self._span_token)
-
-
-class Steps:
-    """The steps of a generator that is a call: within each, what was current at the end of the last, at first the call."""
-
-    def __init__(self, opened: Call | Attempt) -> None:
-        self._inner: Call | Attempt | None = opened
-        self._token: Token[Call | Attempt | None] | None = None
-
-    def __enter__(self) -> None:
-        """Begin a step."""
-        self._token = current.set(self._inner)
-
-    def __exit__(self, *_raised: object) -> None:
-        """End it, wherever that is: the step of an asynchronous generator may be closed by somebody else."""
-        self._inner, token, self._token = current.get(), self._token, None
-        if token is not None:
-            with suppress(ValueError):
-                current.reset(token)
-
-
-def around() -> tuple[Call | Attempt | None, Context | None, bool]:
-    """What is open here, the context that spans derive from if it is not the current one, and whether this is a straggler.
-
-    What is current may be over: in a task that was born in its block, or where a generator was broken off and somebody
-    else closed it. It is passed over then, and so is its span. A straggler is a thread that was begun within a call, or
-    an attempt, that was then given up; what happens in it is recorded no more.
-    """
-    found, context, straggles = current.get(), None, False
-    while found is not None and not found.joinable:
-        straggles = straggles or (found.given_up and found.thread != threading.get_ident())
-        if found.span is not None and trace.get_current_span(context) is found.span:
-            context = found.context
-        found = found.outer
-    return found, context, straggles
-
-
-def _run(opened: Call | Attempt, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    block = Block(opened)
-    try:
-        return function(*args, **kwargs)
-    finally:
-        block.leave()
-
-
-def is_literal(value: object, code: CodeType | None) -> bool:
-    """Whether `value` is a literal of `code`: no client's text is the same object.
-
-    Texts of one character are: Python has each of them only once.
-    """
-    return code is not None and isinstance(value, str) and len(value) > 1 and _holds(code.co_consts, value)
-
-
-def _holds(constants: tuple[object, ...], value: str) -> bool:
-    return any(value is one or (isinstance(one, tuple) and _holds(one, value)) for one in constants)
-
-
 def _refuse(recording: Recording, contradicting: Mapping[str, float]) -> None:
     for what, number in contradicting.items():
         recording.refuse(f"a second {what}", number)
@@ -646,7 +567,3 @@ def _numbers(recording: Recording, told: dict[str, object]) -> dict[str, float]:
         else:
             found[what] = number
     return found
-
-
-current: ContextVar[Call | Attempt | None] = ContextVar("gwz_call", default=None)
-"""The innermost call or attempt that is open here."""

@@ -19,9 +19,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import AttributeValue
 
 from . import client_spans
-from .calls import current
 from .databases import within_block
 from .names import name_of
+from .open_calls import current
 from .postgrest import PostgrestQuery
 from .recording import Recording, recording
 from .semconv import http, spans

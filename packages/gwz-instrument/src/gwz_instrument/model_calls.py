@@ -10,7 +10,8 @@ from opentelemetry.context import Context
 
 from . import reports
 from .awaitables import is_awaitable, lasting
-from .calls import AskCost, Attempt, Block, Call, Options, around, current
+from .calls import AskCost, Attempt, Call, Options
+from .open_calls import Block, around, current
 from .recording import recording
 from .reports import ReadReport
 from .streams import is_iterator

@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from . import outcomes
+from .bills import COST, INPUT, OUTPUT
 from .call_records import AttemptEnded, UsageKnown
-from .calls import COST, INPUT, OUTPUT
 from .health import anomalies, breakers, scores
 from .health.anomalies import Alarm, Period
 from .health.breakers import Breaker, Observed

@@ -9,7 +9,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind
 
-from . import calls, client_spans, databases, exchange
+from . import client_spans, databases, exchange, open_calls
 from .blocks import around
 from .contexts import leave
 from .names import MAX_NAME
@@ -19,7 +19,7 @@ from .semconv import spans
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 _NO_PARENT: Final = Context()
-_OF_THE_REQUEST: Final[tuple[ContextVar[Any], ...]] = (exchange.current, calls.current, databases.current)
+_OF_THE_REQUEST: Final[tuple[ContextVar[Any], ...]] = (exchange.current, open_calls.current, databases.current)
 """What a task inherits from the request that started it, and must leave alone: the request may have ended."""
 
 
