@@ -379,7 +379,7 @@ HTTP = {"http__request__method": "GET", "server__address": "a.example", "server_
     ("attributes", "allowed", "refused"),
     [
         (CALL, {"gwz__attempts": 2, "gen_ai__response__finish_reasons": ["stop"]}, {"gwz__attempt": "x"}),
-        (ATTEMPT, {"http__response__status_code": 200}, {"gwz__attempts": 2}),
+        (ATTEMPT, {"gen_ai__response__model": "gpt-4o-2024"}, {"gwz__attempts": 2}),
         (REDIS, {"db__operation__batch__size": 3}, {"db__collection__name": "users"}),
         (POSTGRES, {"db__collection__name": "users"}, {"db__operation__batch__size": 3}),
         (HTTP, {"http__response__status_code": 200}, {"url__full": "https://a.example/?key=secret"}),
