@@ -102,7 +102,7 @@ class CallRecorder:
                     logs.MODEL.name: call.options.model_name,
                     **_usage_fields(bill),
                 },
-                metadata={**ids(call.span), **_request_id(call)},
+                metadata={**ids(call.span or _span_around(call)), **_request_id(call)},
             )
 
     def _end(self, span: Span, attributes: Mapping[str, Any], outcome: Outcome) -> None:
@@ -214,6 +214,11 @@ def _usage_fields(bill: Bill) -> dict[str, Any]:
         **{field: bill.numbers[what] for what, field in _USAGE_FIELDS.items() if what in bill.numbers},
         logs.ESTIMATED.name: bool(bill.estimated),
     }
+
+
+def _span_around(call: Call) -> Span | None:
+    """The span of the request, which a call in a trace that is not sampled has none beside."""
+    return None if call.exchange is None else call.exchange.span or call.exchange.foreign
 
 
 def _request_id(call: Call) -> dict[str, str]:

@@ -9,9 +9,9 @@ from typing import Any, Final, NamedTuple, Protocol, Self
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import Span
 
-from . import background, bills, outcomes, reports, stages
+from . import background, bills, client_spans, outcomes, reports, stages
 from .bills import COST, INPUT, OUTPUT, Bill
 from .exchange import Exchange, sampled_trace_id
 from .exchange import current as current_exchange
@@ -240,13 +240,14 @@ class Call(_Opened):
         self.thread = threading.get_ident()
         try:
             if recording.tracer is not None:
-                options = self.options
-                name = f"{options.operation} {options.model_name}"
-                self.span = recording.tracer.start_span(name, context, kind=SpanKind.CLIENT)
+                self.span = client_spans.begin(recording.tracer, self._span_name, context)
             self.trace_id = sampled_trace_id(self.span or trace.get_current_span())
             stages.frontend_done(self.exchange, recording)
         except Exception:  # noqa: BLE001  # no fault of ours may cost a call
             recording.complain("begin")
+
+    def _span_name(self) -> str:
+        return f"{self.options.operation} {self.options.model_name}"
 
     def _attempt_begins(self, attempt: "Attempt", context: Context | None) -> None:
         with self._lock:
@@ -263,8 +264,9 @@ class Call(_Opened):
         try:
             if self.generator is not None and self.span is not None:  # its steps take place anywhere
                 context = trace.set_span_in_context(self.span)
-            name = f"{self.options.operation} {self.options.model_name} at {name_of(attempt.provider)}"
-            attempt.span = recording.tracer.start_span(name, context, kind=SpanKind.CLIENT)
+            attempt.span = client_spans.begin(
+                recording.tracer, lambda: f"{self._span_name()} at {name_of(attempt.provider)}", context
+            )
         except Exception:  # noqa: BLE001  # no fault of ours may cost a call
             recording.complain("begin")
 

@@ -72,6 +72,9 @@ def _is_text(value: str) -> bool:
 class HttpLabels:
     """The bounds of the HTTP metrics' labels. Refusals count under the requests: one per request, not one per metric."""
 
+    no_request: Final = NO_REQUEST
+    """What stands for the path outside of any request."""
+
     def __init__(self, collectors: Collectors, *, max_paths: int) -> None:
         self._paths = Bounded(
             collectors, http.REQUESTS, "path", budget=max_paths, declared=(http.UNMATCHED, http.UNROUTED)

@@ -24,6 +24,7 @@ from .recording import Recording, recording
 from .semconv import providers as metrics
 from .settings import Settings
 
+_FACTS: Final = (AttemptEnded, UsageKnown)
 _BATCH: Final = 64
 """So many facts wait before they are added up; the request whose fact fills it pays a fraction of a millisecond."""
 _HEALTH_SLOTS: Final = 30
@@ -87,7 +88,7 @@ class ProviderHealth:
 
     def __call__(self, fact: object) -> None:
         """Take a fact; of other kinds than its own it takes no notice."""
-        if isinstance(fact, AttemptEnded | UsageKnown):
+        if isinstance(fact, _FACTS):
             self._waiting.append((self._clock(), fact))
             if len(self._waiting) >= _BATCH:
                 self._add_unless_somebody_does()

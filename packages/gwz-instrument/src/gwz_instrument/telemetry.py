@@ -255,11 +255,9 @@ def _parts(  # noqa: PLR0917  # each is made where it can be undone, and goes to
 
 def _endpoint_of(find: "weakref.ref[RouteTemplates]", labels: "HttpLabels", exchange: "Exchange | None") -> str:
     """The route template of a request, as its own metrics will have it."""
-    from .labels import NO_REQUEST  # noqa: PLC0415
-
-    templates = find()
+    templates = None if exchange is None else find()
     if templates is None or exchange is None:
-        return NO_REQUEST
+        return labels.no_request
     return labels.path_under_way(templates.of(exchange.scope))
 
 
