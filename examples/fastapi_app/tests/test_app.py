@@ -115,6 +115,7 @@ def test_answer_without_usage_is_estimated_and_passed_on_as_it_is(client: httpx.
         ("", 401, "The API key is missing or unknown"),
         ("Bearer gw-nobody", 401, "The API key is missing or unknown"),
         ("Bearer gw-revoked", 401, "The API key is revoked"),
+        ("Bearer " + "x" * 70_000, 401, "The API key is missing or unknown"),
         ("Bearer gw-paused", 429, "This key may ask 0 times a minute"),
     ],
 )

@@ -276,6 +276,43 @@ async def test_what_nobody_awaits_is_not_recorded_and_let_go_of(world):
     assert seen(world) == NOTHING
 
 
+@pytest.mark.usefixtures("world")
+def test_a_client_that_may_be_awaited_to_connect_it_is_left_as_it_is():
+    """As those of redis.asyncio and their pipelines, which are used long before somebody waits."""
+
+    class Pipeline:
+        def __await__(self):
+            yield
+
+        def __len__(self):
+            return 3
+
+        def execute(self):
+            return 1
+
+    made = database(table="t", operation="select")(Pipeline)()
+    assert type(made) is Pipeline
+    assert len(made) == 3
+
+
+async def test_usage_of_an_answer_that_several_share_is_counted_once(world):
+    """One request at a time for a key, and whoever asks meanwhile is given the same task."""
+
+    async def ask_provider():
+        await asyncio.sleep(0.01)
+        return {"usage": {"prompt_tokens": 100, "completion_tokens": 200}}
+
+    shared = asyncio.create_task(ask_provider())
+
+    @inference(provider="p", model="m")
+    def ask():
+        return shared
+
+    await asyncio.gather(*(ask() for _ in range(10)))
+    await asyncio.sleep(0)
+    assert sum(world.samples("tokens_used_total").values()) == 300
+
+
 async def test_what_may_be_looped_over_instead_is_a_stream_of_the_call(world):
     class Cursor:
         def __await__(self):

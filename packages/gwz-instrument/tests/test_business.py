@@ -308,6 +308,17 @@ def test_a_registry_is_fed_again_for_the_next_application(module):
 
 
 @pytest.mark.usefixtures("module")
+def test_an_application_that_is_instrumented_again_after_its_shutdown_is_fed_again():
+    """As by a lifespan that a test enters twice."""
+    app = FastAPI()
+    telemetry = instrument(app, registry=CollectorRegistry())
+    telemetry.shutdown(0)
+    assert instrument(app) is telemetry
+    gauge("queue_size", lambda: {"mail": 7}, every_s=0.01)
+    wait_for(lambda: 'queue_size{queue_name="mail"} 7.0' in generate_latest(telemetry.registry).decode())
+
+
+@pytest.mark.usefixtures("module")
 def test_what_was_asked_for_a_telemetry_goes_with_it():
     class Pool:
         def size(self):

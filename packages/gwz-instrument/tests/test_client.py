@@ -159,6 +159,7 @@ def test_within_a_call_to_a_model_the_request_names_the_provider_and_the_call_no
             client.get("/500")
         with call.attempt(provider="near"):
             pass
+        client.get("/200")
     client.get("/200")
     peers = [(name.split()[0], attributes.get("peer.service")) for name, attributes, _ in world.spans]
     assert peers == [
@@ -167,6 +168,7 @@ def test_within_a_call_to_a_model_the_request_names_the_provider_and_the_call_no
         ("GET", "xai"),
         ("chat", None),
         ("chat", "near"),
+        ("GET", None),
         ("chat", None),
         ("GET", None),
     ]

@@ -26,6 +26,7 @@ from gwz_instrument import background, inference, watches
 from gwz_instrument import recording as recordings
 from gwz_instrument.call_records import AttemptEnded, UsageKnown
 from gwz_instrument.calls import Attempt, Call
+from gwz_instrument.exchange import Exchange
 from gwz_instrument.metrics import Collectors
 from gwz_instrument.open_calls import current
 from gwz_instrument.recording import make_recording
@@ -1042,7 +1043,8 @@ def test_a_stream_that_is_dropped_after_the_client_has_left_says_so(world):
     """A synchronous upstream is read in threads, where nothing is cancelled."""
     with inference(provider="p", model="m") as call:
         stream = call.wrap(chunks())
-    call.exchange = SimpleNamespace(disconnected=True, facts={}, request_id="")
+    call.exchange = Exchange({"path": "/", "headers": []}, "GET")
+    call.exchange.disconnected = True
     next(stream)
     del stream, call
     gc.collect()
@@ -1053,13 +1055,17 @@ def test_a_stream_that_is_dropped_after_the_client_has_left_says_so(world):
 def test_a_stream_that_is_only_held_when_the_client_has_left_ends_unless_it_is_read_on(world, monkeypatch):
     """Threads that gave up keep it in their frames, as anyio's do."""
     monkeypatch.setattr(watches, "_PAUSE_S", 0.3)
-    exchange = SimpleNamespace(disconnected=True, facts={}, request_id="", streams=())
+    exchange = Exchange({"path": "/", "headers": []}, "GET")
+    exchange.disconnected = True
+
+    def slow():
+        yield from chunks(20)
+
     with inference(provider="p", model="m") as call:
         call.exchange = exchange
-        stream = call.wrap(chunks(20))
+        stream = call.wrap(slow())
     next(stream)
-    (watch,) = exchange.streams
-    watch.client_left()
+    exchange.leave()
     for _ in range(9):
         time.sleep(0.1)
         next(stream)
@@ -1067,6 +1073,44 @@ def test_a_stream_that_is_only_held_when_the_client_has_left_ends_unless_it_is_r
     wait_for(lambda: world.requests)
     assert world.requests == {("p", "m", "client_disconnected"): 1}
     assert len(list(stream)) == 10
+
+
+def test_a_stream_that_somebody_waits_for_goes_on_however_long_it_pauses(world, monkeypatch):
+    """Models that think: what they say after a long pause is billed, though the client has left."""
+    monkeypatch.setattr(watches, "_PAUSE_S", 0.1)
+    exchange = Exchange({"path": "/", "headers": []}, "GET")
+    exchange.disconnected = True
+
+    def thinking():
+        time.sleep(0.8)
+        yield from chunks(2, usage=(1000, 2000))
+
+    with inference(provider="p", model="m") as call:
+        call.exchange = exchange
+        stream = call.wrap(thinking())
+    exchange.leave()
+    list(stream)
+    assert world.requests == {("p", "m", "success"): 1}
+    assert sum(world.samples("tokens_used_total").values()) == 3000
+
+
+@pytest.mark.usefixtures("world")
+def test_a_request_holds_no_stream_that_has_ended_nor_any_once_it_is_over():
+    exchange = Exchange({"path": "/", "headers": []}, "GET")
+
+    def ask():
+        with inference(provider="p", model="m") as call:
+            call.exchange = exchange
+            return call.wrap(chunks(2))
+
+    list(ask())
+    assert not exchange.streams
+    kept = ask()
+    assert len(exchange.streams) == 1
+    exchange.leave()
+    assert exchange.streams is None
+    list(kept), list(ask())
+    assert exchange.streams is None
 
 
 # Several at once

@@ -240,7 +240,10 @@ async def _explain(_request: Request, error: Exception) -> JSONResponse:
 
 
 async def _first(events: AsyncGenerator[dict[str, Any], None]) -> dict[str, Any]:
-    return await anext(events)
+    try:
+        return await anext(events)
+    except StopAsyncIteration:
+        raise HTTPException(502, "The provider answered with an empty stream") from None
 
 
 async def _recorded(gateway: Gateway, request_id: str, call: Call) -> AsyncGenerator[dict[str, Any], None]:

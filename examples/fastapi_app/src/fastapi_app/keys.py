@@ -1,6 +1,7 @@
 """Who asks: API keys and what they may do."""
 
 import logging
+from contextlib import suppress
 
 import httpx
 from fastapi import HTTPException, Request
@@ -12,6 +13,7 @@ from gwz_instrument import cache, count, stage
 
 _logger = logging.getLogger(__name__)
 
+_LONGEST_KEY = 200
 _BYTES_EACH = 512  # an account and its key, roughly
 
 
@@ -39,12 +41,13 @@ class Keys:
             if await self._limits.allow(account):
                 return account
         count("rate_limited_requests_total", limit_type="requests_per_minute")
-        await self._customers.note(account, request_id, "rate_limited")
+        with suppress(httpx.HTTPError):  # it is refused whether that can be written down or not
+            await self._customers.note(account, request_id, "rate_limited")
         raise HTTPException(429, f"This key may ask {account.requests_per_minute} times a minute; come back later")
 
     async def _account(self, request: Request) -> Account:
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
-        account = await self._look_up(key) if key else None
+        account = await self._look_up(key) if 0 < len(key) <= _LONGEST_KEY else None
         count("api_key_usage_total", status="unknown" if account is None else account.status)
         if account is None:
             raise HTTPException(401, "The API key is missing or unknown; send it as `Authorization: Bearer KEY`")
@@ -58,7 +61,10 @@ class Keys:
             known.hit()
             return self._accounts[key]
         known.miss()
-        account = await self._customers.find(key)
+        try:
+            account = await self._customers.find(key)
+        except httpx.HTTPError as error:
+            raise HTTPException(503, "Keys cannot be looked up at the moment; try again later") from error
         if account is not None:
             self._accounts[key] = account
         return account

@@ -35,9 +35,12 @@ class Call:
         """Return what an answer, or the last event of one, says that it consumed; an estimate if it does not say."""
         usage = answer.get("usage")
         if usage:
-            return {"input_tokens": usage["prompt_tokens"], "output_tokens": usage["completion_tokens"]}
-        said = [choice["message"]["content"] for choice in answer["choices"]]
-        asked = [message.get("content", "") for message in self.body["messages"]]
+            return {
+                "input_tokens": usage.get("prompt_tokens", 0),
+                "output_tokens": usage.get("completion_tokens", 0),
+            }
+        said = [choice["message"].get("content") for choice in answer["choices"]]
+        asked = [message.get("content") for message in self.body["messages"]]
         return {"input_tokens": _words(asked), "output_tokens": _words(said)}
 
 
@@ -68,7 +71,7 @@ class Upstream:
             completion = await _first_that_answers(call, recorded, ask)
             tokens = call.tokens(completion)
             call.cost_usd = call.model.cost_usd(**tokens)
-            recorded.usage(**tokens, cost_usd=call.cost_usd, estimated="usage" not in completion)
+            recorded.usage(**tokens, cost_usd=call.cost_usd, estimated=not completion.get("usage"))
             return completion
 
     async def stream(self, call: Call) -> AsyncGenerator[dict[str, Any], None]:
@@ -126,13 +129,15 @@ async def _send(client: httpx.AsyncClient, call: Call, provider: str, headers: d
 async def _events(response: httpx.Response) -> AsyncGenerator[dict[str, Any], None]:
     async with aclosing(response):
         async for line in response.aiter_lines():
-            data = line.removeprefix("data: ")
-            if data not in ("", "[DONE]"):
+            field, _, text = line.partition(":")
+            data = text.strip()
+            if field == "data" and data not in ("", "[DONE]"):  # a line without a field's name is a comment
                 yield json.loads(data)
 
 
-def _words(texts: list[str]) -> int:
-    return sum(len(text.split()) for text in texts)
+def _words(texts: list[Any]) -> int:
+    """How many words there are, in what is text: a message may hold images, an answer the call of a tool."""
+    return sum(len(text.split()) for text in texts if isinstance(text, str))
 
 
 @contextmanager

@@ -1,10 +1,11 @@
 """Awaitables that a function returns: the block around the function lasts until they are done."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import lru_cache, partial
 from types import CoroutineType, TracebackType
 from typing import Any, Final, Protocol
+from weakref import WeakSet
 
 from .streams import is_iterator
 
@@ -31,8 +32,11 @@ class Pausable(Protocol):
 
 
 def is_awaitable(answer: object) -> bool:
-    """Whether `answer` is only the promise of one."""
-    return hasattr(type(answer), "__await__")
+    """Whether `answer` is only the promise of one; a client that may be awaited to connect it is more than that."""
+    kind: type = type(answer)
+    return hasattr(kind, "__await__") and (
+        issubclass(kind, Coroutine) or asyncio.isfuture(answer) or _is_only_awaited(kind)
+    )
 
 
 def lasting(answer: Any, block: Pausable, told: Told = lambda result: result) -> Any:
@@ -43,6 +47,9 @@ def lasting(answer: Any, block: Pausable, told: Told = lambda result: result) ->
     """
     block.suspend()
     if asyncio.isfuture(answer):
+        if answer in _told:  # whoever shares an answer has not caused it again
+            told = _nothing_new
+        _told.add(answer)
         over = partial(_future_over, block, told)
         if answer.done():
             over(answer)
@@ -52,6 +59,19 @@ def lasting(answer: Any, block: Pausable, told: Told = lambda result: result) ->
     if isinstance(answer, CoroutineType):
         return _awaited(block, told, answer)
     return _stand_in_for(type(answer))(answer, block, told)
+
+
+@lru_cache(maxsize=256)
+def _is_only_awaited(kind: type) -> bool:
+    """Whether nothing can be done with it but to wait for it, in one of the ways in which one waits, as grpc.aio's calls."""
+    if hasattr(kind, "add_done_callback"):
+        return True
+    own = {name for base in kind.__mro__ if base is not object for name in vars(base)}
+    return not any(name in _USES or not name.startswith("_") for name in own - _WAYS_TO_WAIT)
+
+
+def _nothing_new(result: Any) -> Any:
+    return result
 
 
 class _Resumed:
@@ -167,6 +187,11 @@ class _Looped(_StandIn):
             return told(stream)
 
 
+_WAYS_TO_WAIT: Final = frozenset({"send", "throw", "close"})
+_USES: Final = frozenset({"__call__", "__len__", "__getitem__", "__contains__", "__next__", "__anext__", "__iter__"})
+"""What tells that an object is more than a promise."""
+_told: "WeakSet[asyncio.Future[Any]]" = WeakSet()
+"""Futures whose result was read, or will be."""
 _ALSO: Final = {"__aenter__": _Entered, "send": _Sent, "__aiter__": _Looped}
 _UNKNOWN: Final = object()
 

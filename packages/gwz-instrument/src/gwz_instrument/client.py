@@ -233,8 +233,12 @@ def _propagate(request: Any, span: Span) -> None:
 def _peer() -> dict[str, AttributeValue]:
     """Within a call to a model this is what leaves the process: a second span that names the peer would be a second call."""
     opened = current.get()
-    provider = None if opened is None or opened.over else name_of(opened.provider)
-    if opened is None or not provider:
+    if (
+        opened is None or opened.over or (opened is opened.call and opened.call.attempts)
+    ):  # each of these has named its own
+        return {}
+    provider = name_of(opened.provider)
+    if not provider:
         return {}
     opened.asked = True
     return {spans.PEER_SERVICE.name: provider}

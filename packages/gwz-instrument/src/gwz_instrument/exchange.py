@@ -49,8 +49,9 @@ class Exchange:
     error: BaseException | None = None
     recording: Any = None
     """Where the recorders write that are used within the request: a `Recording`."""
-    streams: tuple[Any, ...] = ()
-    """The streams of the calls that were made within it: each a `Watch`."""
+    streams: set[Any] | None = None
+    """The streams that are open of the calls that were made within it, each a `Watch`; none once it is over."""
+    left = False
     outer: int | None = None
     """Whose metrics count the request already, in an application that this one is mounted in."""
     lost: OSError | None = None
@@ -216,6 +217,23 @@ class Exchange:
     def ending(self) -> Ending:
         """How it ended, as far as it is known now."""
         return ending(status=self.status, complete=bool(self.ended_s), disconnected=self.disconnected, error=self.error)
+
+    def hold(self, stream: Any) -> None:
+        """Remember an open stream; a task that outlives the request tells of its streams in vain."""
+        if not self.left:
+            self.__dict__.setdefault("streams", set()).add(stream)
+
+    def release(self, stream: Any) -> None:
+        """Forget a stream that has ended."""
+        if (streams := self.streams) is not None:
+            streams.discard(stream)
+
+    def leave(self) -> None:
+        """The request is over; if the client had left before, streams that nobody reads any more end."""
+        streams, self.streams, self.left = self.streams, None, True
+        if streams and self.disconnected:
+            for stream in list(streams):
+                stream.client_left()
 
     def annotate(self, fact: str, attribute: str, value: object) -> None:
         """Note a fact for the line and the span."""

@@ -146,8 +146,7 @@ class TelemetryMiddleware:
                 self._measure_late(exchange)
             if not exchange.told:
                 self._tell(exchange)
-            if exchange.streams and exchange.disconnected:
-                self._leave_streams(exchange)
+            self._leave(exchange)
             exchange.error = exchange.lost = None  # their tracebacks hold this frame
             scope[_COUNTED_BY] = exchange.outer
             leave(token, span_token=span_token)
@@ -229,10 +228,9 @@ class TelemetryMiddleware:
         except Exception:  # noqa: BLE001  # as above
             self._complain("line", "logs")
 
-    def _leave_streams(self, exchange: Exchange) -> None:
+    def _leave(self, exchange: Exchange) -> None:
         try:
-            for stream in exchange.streams:
-                stream.client_left()
+            exchange.leave()
         except Exception:  # noqa: BLE001  # no fault of ours may cost a request
             self._complain("streams", "metrics")
 

@@ -7,6 +7,7 @@ from opentelemetry.util.types import AttributeValue
 
 from .databases import POSTGRESQL, RPC, Query
 from .labels import OTHER
+from .names import name_of
 from .recording import Recording
 from .semconv import spans
 
@@ -41,7 +42,8 @@ class PostgrestQuery:
         self._where: dict[str, AttributeValue] = {spans.SERVER_ADDRESS.name: url.host}
         if url.port is not None:
             self._where[spans.SERVER_PORT.name] = url.port
-        if schema := request.headers.get("content-profile") or request.headers.get("accept-profile"):
+        reads = request.method in ("GET", "HEAD")
+        if schema := name_of(request.headers.get("accept-profile" if reads else "content-profile")):
             self._where[spans.DB_NAMESPACE.name] = schema
         self._query = Query(what.table, what.operation, POSTGRESQL)
         self._query.details = lambda: self._where

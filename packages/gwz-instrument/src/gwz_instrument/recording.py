@@ -144,6 +144,12 @@ def close(recording: Recording) -> None:
     polls_of(recording.collectors).close(recording)
 
 
+def reopen(recording: Recording) -> None:
+    """Take back `close`; nothing where it was not called."""
+    if polls_of(recording.collectors).closed:
+        install(recording)
+
+
 def when_installed(start: Callable[[Recording], object]) -> None:
     """Call `start` with where recorders write: now, or as soon as there is an application.
 

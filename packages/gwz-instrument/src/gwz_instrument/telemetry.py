@@ -71,6 +71,13 @@ class Telemetry:
             _detach(self._logs)
         self._shut_down(time.monotonic() + (_EXIT_S if timeout_s is None else timeout_s), patient=timeout_s is None)
 
+    def _reopen(self) -> None:
+        """Ask the callbacks of gauges again, if they were let be: the application is instrumented once more."""
+        from .recording import reopen  # noqa: PLC0415
+
+        if self._recording is not None:
+            reopen(self._recording)
+
     def attach(self, thing: Any, *, database: str | None = None) -> None:
         """Have an engine, a Redis client or httpx recorded; see `attach.attach`, which says what is raised."""
         from .attach import attach  # noqa: PLC0415
@@ -109,6 +116,7 @@ def instrument(
     takeover.check_registry(registry)
     with _lock:
         if (existing := _instrumented.get(app)) is not None:
+            existing._reopen()  # noqa: SLF001  # of this module
             return existing
         with ExitStack() as undo:
             telemetry = _set_up(app, _checked(app, settings, overrides), registry, undo)

@@ -29,6 +29,7 @@ class Watch:
     _finished = False
     _error_chunk = False
     _dropped = False
+    _reading = False
 
     def __init__(
         self,
@@ -43,15 +44,17 @@ class Watch:
         self._call = call
         self._usage_from = usage_from
         self._tokens: dict[str, Any] = {}
-        if (exchange := call.exchange) is not None:
-            exchange.streams = (*exchange.streams, self)
+        if call.exchange is not None:
+            call.exchange.hold(self)
 
     def stepping(self) -> AbstractContextManager[None]:
         """What the next step takes place in."""
+        self._reading = True
         return _AS_IT_IS if self.steps is None else self.steps
 
     def seen(self, chunk: Any) -> None:
         """Note the time of the chunk, and what it says of the call."""
+        self._reading = False
         if self.outcome is not None:
             return
         call = self._call
@@ -102,7 +105,7 @@ class Watch:
 
     def overdue(self) -> None:
         """End the stream as abandoned, unless somebody reads on, there was nothing left to read, or nobody to read it for."""
-        if not self._dropped and self._call.last_s and time.perf_counter() - self._call.last_s < _PAUSE_S:
+        if not self._dropped and (self._reading or time.perf_counter() - self._call.last_s < _PAUSE_S):
             self.client_left()
             return
         if self._finished:
@@ -114,8 +117,13 @@ class Watch:
     def give_up(self, outcome: Outcome) -> None:
         """Take what has been said so far: the call, or the attempt, has ended by something else."""
         if self.outcome is None:
-            self.outcome = outcome
-            self._tell()
+            self._close(outcome)
+
+    def _close(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        if self._call.exchange is not None:
+            self._call.exchange.release(self)
+        self._tell()
 
     def _note(self, report: Report) -> None:
         self._finished = self._finished or bool(report.finish_reasons)
@@ -133,8 +141,7 @@ class Watch:
 
     def _end(self, outcome: Outcome) -> None:
         if self.outcome is None:
-            self.outcome = outcome
-            self._tell()
+            self._close(outcome)
             self._call._stream_ended(self, outcome)  # noqa: SLF001  # as above
 
 

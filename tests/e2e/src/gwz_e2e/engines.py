@@ -61,6 +61,8 @@ class Span:
     parent_id: str
     failed: bool
     attributes: Mapping[str, Any]
+    links: tuple[str, ...] = ()
+    """Traces that it names as what it comes from."""
 
 
 class Prometheus:
@@ -183,6 +185,7 @@ def _spans(batch: Mapping[str, Any]) -> Iterator[Span]:
                 parent_id=_hex(span.get("parentSpanId", "")),
                 failed=span.get("status", {}).get("code") == "STATUS_CODE_ERROR",
                 attributes=_attributes(span),
+                links=tuple(_hex(link["traceId"]) for link in span.get("links", [])),
             )
 
 

@@ -1,6 +1,6 @@
 """Traces: each is in Tempo, its spans hang together, and the sampler keeps the share it was told to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 
 from fastapi_app.catalog import PROVIDERS
@@ -17,6 +17,7 @@ from gwz_instrument.semconv import http, logs, spans
 _NEWEST = 20
 _SERVER, _CLIENT = "SPAN_KIND_SERVER", "SPAN_KIND_CLIENT"
 _FAILED = ("stream_error", "cancelled")
+_CHARGE = "task charge"
 _BESIDE = (
     'name = "pipeline"',
     'name = "evalsha" && status = error',
@@ -112,7 +113,17 @@ def _faults(case: Case, *, again: bool) -> list[str]:
         f"{entry.id}: {fault}"
         for trace_id, entry in case.by_trace.items()
         for fault in _faults_of(entry, found[trace_id], case.service)
-    ] + span_faults(case, chain(_spans_beside(case), *found.values()))
+    ] + _faults_beside(case, found)
+
+
+def _faults_beside(case: Case, found: Mapping[str, list[Span]]) -> list[str]:
+    """The faults of all spans by the contract, and charges that name no request of the load as what started them."""
+    beside = list(_spans_beside(case))
+    lost = [span for span in beside if span.name == _CHARGE and not case.by_trace.keys() & set(span.links)]
+    return [
+        *(f"the charge {span.span_id} has no link to a request" for span in lost),
+        *span_faults(case, chain(beside, *found.values())),
+    ]
 
 
 def _spans_beside(case: Case) -> Iterator[Span]:
@@ -200,9 +211,10 @@ def _wrong_queries(entry: Entry, server: Span, trace: list[Span]) -> Iterator[st
     written = [span for span in trace if span.name == "insert completions"]
     if [span.parent_id for span in written] != [server.span_id] * (entry.cost_usd is not None):
         yield f"{len(written)} completions were written down instead of {int(entry.cost_usd is not None)}"
-    unlimited = entry.api_key is not None and entry.status not in (401, 429)
+    if any(span.name == _CHARGE for span in trace):
+        yield "it was charged within the request, which then takes as long as the charge"
     counted = [span for span in trace if span.name == "evalsha" and span.parent_id == server.span_id]
-    if unlimited and len(counted) != 1:
+    if entry.provider is not None and len(counted) != 1:
         yield f"{len(counted)} look-ups of the limit instead of 1"
 
 
