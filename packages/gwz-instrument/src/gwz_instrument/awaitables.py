@@ -33,7 +33,7 @@ class Pausable(Protocol):
 
 def is_awaitable(answer: object) -> bool:
     """Whether `answer` is only the promise of one; a client that may be awaited to connect it is more than that."""
-    kind: type = type(answer)
+    kind: Any = type(answer)
     return hasattr(kind, "__await__") and (
         issubclass(kind, Coroutine) or asyncio.isfuture(answer) or _is_only_awaited(kind)
     )
