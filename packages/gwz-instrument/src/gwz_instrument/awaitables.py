@@ -39,7 +39,11 @@ def is_awaitable(answer: object) -> bool:
     )
 
 
-def lasting(answer: Any, block: Pausable, told: Told = lambda result: result) -> Any:
+def _as_it_is(result: Any) -> Any:
+    return result
+
+
+def lasting(answer: Any, block: Pausable, told: Told = _as_it_is) -> Any:
     """What stands for `answer`, an awaitable that came within `block`: the block goes on, and ends as the awaitable does.
 
     `told` is given the result, and gives what takes its place. A future is the same object, whose result stays its own.
@@ -48,7 +52,7 @@ def lasting(answer: Any, block: Pausable, told: Told = lambda result: result) ->
     block.suspend()
     if asyncio.isfuture(answer):
         if answer in _told:  # whoever shares an answer has not caused it again
-            told = _nothing_new
+            told = _as_it_is
         _told.add(answer)
         over = partial(_future_over, block, told)
         if answer.done():
@@ -68,10 +72,6 @@ def _is_only_awaited(kind: type) -> bool:
         return True
     own = {name for base in kind.__mro__ if base is not object for name in vars(base)}
     return not any(name in _USES or not name.startswith("_") for name in own - _WAYS_TO_WAIT)
-
-
-def _nothing_new(result: Any) -> Any:
-    return result
 
 
 class _Resumed:

@@ -11,8 +11,6 @@ OTHER: Final = "_other"
 MAX_LENGTH: Final = 200  # characters; what is longer is no name
 MAX_EXCEPTION_TYPES: Final = 100
 MAX_ENDPOINTS: Final = 200
-NO_REQUEST: Final = "_none"
-"""The endpoint of what happens outside of any request."""
 
 
 class Bounded:
@@ -72,8 +70,8 @@ def _is_text(value: str) -> bool:
 class HttpLabels:
     """The bounds of the HTTP metrics' labels. Refusals count under the requests: one per request, not one per metric."""
 
-    no_request: Final = NO_REQUEST
-    """What stands for the path outside of any request."""
+    no_request: Final = "_none"
+    """The endpoint of what happens outside of any request."""
 
     def __init__(self, collectors: Collectors, *, max_paths: int) -> None:
         self._paths = Bounded(

@@ -77,10 +77,8 @@ class Poll(Generic[_T]):
     def answer(self) -> _T | None:
         """The last answer; None if there is none, it is too old, or nobody asks any more."""
         self.begin()
-        return None if self.stopped else self._last()
-
-    def _last(self) -> _T | None:
-        return self._answer if time.monotonic() - self._answered_s <= STALE_AFTER * self.every_s else None
+        fresh = time.monotonic() - self._answered_s <= STALE_AFTER * self.every_s
+        return self._answer if fresh and not self.stopped else None
 
     def ask(self, runner: asyncio.Runner) -> None:
         """Ask once. Never raises."""

@@ -21,8 +21,8 @@ _CHARGE = "task charge"
 _BESIDE = (
     'name = "pipeline"',
     'name = "evalsha" && status = error',
-    'name = "task charge" && status = error',
-    'name = "task charge" && status != error',
+    f'name = "{_CHARGE}" && status = error',
+    f'name = "{_CHARGE}" && status != error',
 )
 _SOME = 5
 _START_S = 60.0
@@ -186,7 +186,9 @@ def _wrong_call(entry: Entry, call: Span, server: Span, trace: list[Span]) -> It
     for name, value in wanted.items():
         if call.attributes.get(name) != value:
             yield f"the call's {name} is {call.attributes.get(name)!r} instead of {value!r}"
-    attempts = [(_provider_of(span), span.failed) for span in trace if _is_attempt(span) and _is_child(span, call)]
+    attempts = [
+        (_provider_of(span), span.failed) for span in trace if _is_attempt(span) and span.parent_id == call.span_id
+    ]
     planned = [(entry.failed_first, True), (entry.provider, False)] if entry.failed_first else []
     if sorted(attempts) != sorted(planned):
         yield f"the attempts are {attempts} instead of {planned}"
@@ -224,10 +226,6 @@ def _is_call(span: Span) -> bool:
 
 def _is_attempt(span: Span) -> bool:
     return spans.ATTEMPT_NUMBER.name in span.attributes
-
-
-def _is_child(span: Span, parent: Span) -> bool:
-    return span.parent_id == parent.span_id
 
 
 def _provider_of(span: Span) -> str | None:
