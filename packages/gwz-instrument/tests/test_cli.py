@@ -32,7 +32,9 @@ def test_the_command_is_installed_under_its_name():
     assert EntryPoint("gwz-instrument", project["scripts"]["gwz-instrument"], "console_scripts").load() is cli.main
 
 
-@pytest.mark.parametrize("arguments", [(), ("contracts",), ("contract", "--yaml"), ("check",), ("check", "a", "b")])
+@pytest.mark.parametrize(
+    "arguments", [(), ("contracts",), ("contract", "--yaml"), ("check",), ("check", "a", "b"), ("endpoints",)]
+)
 def test_wrong_arguments_are_two_and_say_so_on_stderr(arguments):
     done = run(*arguments)
     assert done.returncode == 2
@@ -47,6 +49,7 @@ def test_help_names_every_command_and_the_exit_codes(capsys):
     shown = capsys.readouterr().out
     assert "print every declared metric" in shown
     assert "hold a live /metrics against the contract" in shown
+    assert "call every JSON endpoint of a live application" in shown
     words = " ".join(shown.split())
     assert "Exit codes: 0 done, 2 wrong arguments, 6 nothing to check could be had, 8 the check has findings." in words
 
@@ -75,7 +78,7 @@ def test_the_contract_command_loads_no_network():
 import sys
 from gwz_instrument import cli
 cli.main(["contract"])
-print({"urllib.request", "prometheus_client", "gwz_instrument.check"} & set(sys.modules), file=sys.stderr)
+print({"urllib.request", "prometheus_client", "gwz_instrument.check", "gwz_instrument.endpoints_check"} & set(sys.modules), file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr.strip() == "set()"

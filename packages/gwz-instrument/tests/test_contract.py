@@ -51,7 +51,7 @@ def test_a_histogram_in_the_document():
 
 def test_the_document_has_every_entry():
     document = contract()
-    assert list(document) == ["schema", "metrics", "logs", "spans", "resource"]
+    assert list(document) == ["schema", "metrics", "logs", "spans", "resource", "endpoints"]
     assert document["schema"] == 1
     assert [entry["name"] for entry in document["metrics"]] == [entry.name for entry in semconv.METRICS]
     assert [label["name"] for label in document["logs"]["labels"]] == ["app", "env", "service", "level"]

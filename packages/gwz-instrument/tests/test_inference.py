@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry
 
 from gwz_instrument import background, inference, watches
 from gwz_instrument import recording as recordings
-from gwz_instrument.call_records import AttemptEnded, UsageKnown
+from gwz_instrument.call_records import AttemptEnded, CallFailed, UsageKnown
 from gwz_instrument.calls import Attempt, Call
 from gwz_instrument.exchange import Exchange
 from gwz_instrument.metrics import Collectors
@@ -51,7 +51,10 @@ class World:
             lines=SimpleNamespace(write=lambda **line: self.lines.append(line)),
             endpoint_of=lambda _exchange: "/route",
         )
-        self.recording.observers.append(self.facts.append)
+        self.failures = []
+        self.recording.observers.append(
+            lambda fact: (self.failures if isinstance(fact, CallFailed) else self.facts).append(fact)
+        )
 
     def samples(self, name):
         return {
@@ -535,7 +538,7 @@ async def test_a_client_that_leaves_ends_the_call_as_such():
         tuple(s.labels.values()): s.value
         for f in registry.collect()
         for s in f.samples
-        if s.name == "model_inference_requests_total"
+        if s.name == "model_inference_requests_total" and s.value
     }
     assert found == {("p", "m", "client_disconnected"): 1}
     endpoints = {

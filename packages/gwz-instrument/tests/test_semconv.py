@@ -97,6 +97,9 @@ LABELS = {
     "time_to_first_chunk_seconds": "provider model",
     "streaming_duration_seconds": "provider model endpoint",
     "provider_response_time_seconds": "provider",
+    "gatewayz_provider_attempts_total": "provider status",
+    "gatewayz_provider_answer_seconds_total": "provider",
+    "gatewayz_provider_answer_worth_total": "provider",
     "provider_availability": "provider",
     "provider_error_rate": "provider",
     "gatewayz_provider_health_score": "provider",
@@ -123,6 +126,7 @@ LABELS = {
     "active_connections": "connection_type",
     "queue_size": "queue_name",
     "current_rate_limit": "limit_type",
+    "gwz_monitoring_requests_total": "endpoint status_code",
 }
 PREDECESSOR_BUCKETS = {
     "fastapi_requests_duration_seconds": (.01, .025, .05, .1, .25, .5, 1, 2.5, 5),

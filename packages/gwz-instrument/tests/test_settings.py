@@ -277,7 +277,7 @@ def test_only_settings_are_settings(name):
 
 def test_an_unknown_setting_that_is_near_none_gets_the_list():
     assert (
-        "the settings are anomaly_baseline_s, anomaly_window_s, call_max_s, environment, "
+        "the settings are admin_token, anomaly_baseline_s, anomaly_window_s, api_token, call_max_s, "
         in problems(Settings.resolve, None, {"zzz": 1})[0]
     )
 

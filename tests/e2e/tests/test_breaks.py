@@ -31,7 +31,7 @@ def test_every_break_names_a_hop_and_every_code_fault_is_one_the_saboteur_knows(
 def test_the_breaks_are_those_that_were_promised():
     assert list(BREAKS) == [
         "app-down", "scrape-path", "metric-renamed", "loki-url", "log-dropped", "log-doubled",
-        "otlp-port", "trace-parent", "exemplar", "failure-as-success", "hit-forgotten", "balance-stale",
+        "otlp-port", "trace-parent", "exemplar", "failure-as-success", "hit-forgotten", "balance-stale", "failure-hidden",
         "remote-write", "ledger-off-by-one", "redis-down",
     ]  # fmt: skip
 
@@ -47,6 +47,7 @@ def test_a_broken_signal_leaves_the_other_signals_reachable(chain):
     assert descendants(chain, "scrape") == {
         "metrics",
         "calls",
+        "endpoints_local",
         "data",
         "business",
         "durations",
@@ -78,7 +79,7 @@ def test_any_other_report_means_that_the_break_was_missed(chain, verdicts):
 
 
 def test_a_break_that_two_signals_tell_of_has_to_be_told_by_both(chain):
-    told = {"calls": False, "business": None, "trace_parent": False}
+    told = {"calls": False, "business": None, "endpoints_local": None, "trace_parent": False}
     assert judge("failure-as-success", chain, results(chain, told)).caught
     assert not judge("failure-as-success", chain, results(chain, {"calls": False, "business": None})).caught
 

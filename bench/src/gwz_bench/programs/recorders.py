@@ -11,6 +11,7 @@ from gwz_bench.child import Answer, Order, serve
 OURS = "gwz-instrument inference"
 DATABASE = "gwz-instrument database"
 CACHE = "gwz-instrument cache"
+STORE = "gwz-instrument, what the local store hears of a call"
 OTEL = "OpenTelemetry SDK, the same by hand"
 HISTOGRAM = "prometheus_client, one labelled observe"
 COUNTER = "prometheus_client, one labelled inc"
@@ -52,6 +53,24 @@ def cache() -> Block:
             users.hit()
 
     return _in_an_application(block)
+
+
+def store() -> Block:
+    """What the JSON endpoints' local store does while a call is recorded: it hears of it; its counters are there anyway."""
+    from gwz_instrument.call_records import AttemptEnded, UsageKnown  # noqa: PLC0415
+    from gwz_instrument.metrics import Collectors  # noqa: PLC0415
+    from gwz_instrument.monitoring.local import LocalStore  # noqa: PLC0415
+
+    hears = LocalStore(Collectors())
+    model = _LABELS["model"]
+    facts = AttemptEnded("groq", model, "success", 0.1), UsageKnown("groq", model, {"input_tokens": 12.0})
+
+    def block() -> None:
+        with contextlib.nullcontext():  # as the empty block has
+            for fact in facts:
+                hears(fact)
+
+    return block
 
 
 def _in_an_application(block: Block) -> Block:
@@ -141,6 +160,7 @@ BLOCKS: dict[str, Callable[[], Block]] = {
     OURS: ours,
     DATABASE: database,
     CACHE: cache,
+    STORE: store,
     OTEL: otel,
     HISTOGRAM: histogram,
     COUNTER: counter,

@@ -16,6 +16,7 @@ ROWS: Mapping[str, Callable[[Options], list[Row]]] = {
     "inference": recorders.inference,
     "database": recorders.database,
     "cache": recorders.cache,
+    "local-store": recorders.local_store,
     "log-call": logs.call,
     "log-throughput": logs.throughput,
     "loki-away": away.loki_away,

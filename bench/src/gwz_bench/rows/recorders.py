@@ -5,11 +5,12 @@ from contextlib import ExitStack
 from gwz_bench.child import child
 from gwz_bench.figures import Figure, Reach, added
 from gwz_bench.options import Options
-from gwz_bench.programs.recorders import CACHE, COUNTER, DATABASE, HISTOGRAM, NOTHING, OTEL, OURS
+from gwz_bench.programs.recorders import CACHE, COUNTER, DATABASE, HISTOGRAM, NOTHING, OTEL, OURS, STORE
 from gwz_bench.report import Row, compared, timed
 
 TO_OTEL = Reach(0.35, "OTel's SDK")
 TO_OBSERVE = Reach(2, "one labelled observe")
+TO_STORE = Reach(0.4, "one labelled observe")
 TO_INC = Reach(2, "one labelled inc")
 
 
@@ -27,6 +28,11 @@ def database(options: Options) -> list[Row]:
 def cache(options: Options) -> list[Row]:
     """One look-up in a cache, and its block."""
     return _beside(options, "one cache block with a hit", CACHE, COUNTER, TO_INC, blocks=2000)
+
+
+def local_store(options: Options) -> list[Row]:
+    """What the local store of the JSON endpoints adds to a call."""
+    return _beside(options, "the local store, for each call", STORE, HISTOGRAM, TO_STORE, blocks=2000)
 
 
 def _beside(  # in the order of the table

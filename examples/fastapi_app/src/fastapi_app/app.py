@@ -202,14 +202,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(models)
     app.add_api_route("/health", _health)
     app.add_exception_handler(AnyHTTPException, _explain)
-    telemetry = instrument(
-        app,
-        providers=PROVIDERS,
-        models=tuple(model.id for model in MODELS),
-        health_window_s=20,
-        anomaly_window_s=20,
-        anomaly_baseline_s=120,
-    )
+    telemetry = instrument(app, providers=PROVIDERS, models=tuple(model.id for model in MODELS))
     gateway.attach(telemetry, settings.gauges_every_s)
     return app
 

@@ -22,12 +22,13 @@ _MODULES: tuple[ModuleType, ...] = (
     semconv.cache,
     semconv.stages,
     semconv.business,
+    semconv.endpoints,
 )
 
 
 def contract_page() -> str:
     """The whole contract in Markdown; the same contract gives the same text."""
-    return "\n\n".join([GENERATED, _INTRODUCTION, *_metrics(), *_logs(), *_spans(), *_faults()]) + "\n"
+    return "\n\n".join([GENERATED, _INTRODUCTION, *_metrics(), *_logs(), *_spans(), *_endpoints(), *_faults()]) + "\n"
 
 
 def _metrics() -> Iterable[str]:
@@ -66,6 +67,23 @@ def _spans() -> Iterable[str]:
     yield "### Resource"
     yield "What every span says of its process; `OTEL_RESOURCE_ATTRIBUTES` comes before the variables named here, except for `service.name`, which all signals share."
     yield table(("Attribute", "From"), ((code(a.name), _prose(a.brief)) for a in spans.RESOURCE))
+
+
+def _endpoints() -> Iterable[str]:
+    from .monitoring.fields import fields_of  # noqa: PLC0415  # pydantic, which a reader of the page does not need
+
+    yield "## JSON endpoints"
+    yield (
+        "The application's own OpenAPI page has their parameters. `*` stands for a name, `[]` for each member of a list. "
+        "Where nothing is known there is `null`, never 0."
+    )
+    for entry in semconv.endpoints.ENDPOINTS:
+        yield f"### {code(f'{entry.method} {entry.path}')}"
+        yield _prose(entry.brief)
+        yield table(
+            ("Field", "Type", "May be null", "What it says"),
+            ((code(one.path), one.type, "yes" if one.nullable else "", _prose(one.brief)) for one in fields_of(entry)),
+        )
 
 
 def _faults() -> Iterable[str]:

@@ -3,7 +3,8 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -12,14 +13,16 @@ from opentelemetry.trace import Span
 from . import outcomes
 from .bills import COST, INPUT, OUTPUT, Bill
 from .calls import Attempt, Call
+from .cells import Cell
 from .exchange import Exchange, ids
+from .health import scores
 from .labels import OTHER, CallLabels
 from .literals import is_literal
 from .metrics import Collectors
 from .names import name_of, plain
 from .outcomes import Outcome
+from .semconv import Metric, logs, providers, spans
 from .semconv import inference as metrics
-from .semconv import logs, spans
 from .span_ends import SpanEnd
 
 if TYPE_CHECKING:
@@ -35,6 +38,15 @@ class AttemptEnded(NamedTuple):
     provider: str
     model: str
     status: str
+    seconds: float
+
+
+class CallFailed(NamedTuple):
+    """A fact: a call is over, and was not answered. Label values, and what went wrong."""
+
+    provider: str
+    model: str
+    error_type: str
     seconds: float
 
 
@@ -56,6 +68,13 @@ class CallRecorder:
     endpoint_of: Callable[[Exchange | None], str]
     end_span: Callable[[SpanEnd], None]
     tell: Callable[[Any], None]
+    _requests: "_ByStatus" = field(init=False)
+    _attempts: "_ByStatus" = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make room for the cells that are used at every call."""
+        object.__setattr__(self, "_requests", _ByStatus(self.collectors, metrics.REQUESTS))
+        object.__setattr__(self, "_attempts", _ByStatus(self.collectors, providers.ATTEMPTS))
 
     def labels_of(self, call: Call, outcome: Outcome) -> tuple[str, str]:
         """The label values for the provider and the model of a call that has just ended."""
@@ -76,7 +95,7 @@ class CallRecorder:
         outcome, (provider, model) = call.outcome or Outcome(outcomes.SUCCESS), call.labels or (OTHER, OTHER)
         seconds = call.ended_s - call.started_s
         child = self.collectors.child
-        child(metrics.REQUESTS, provider, model, outcome.status).inc()
+        self._requests.inc(provider, model, status=outcome.status)
         child(metrics.DURATION, provider, model).observe(seconds, call.trace_id)
         self._first_bytes(call, provider, model, outcome, seconds)
         if not call.attempts:
@@ -87,6 +106,8 @@ class CallRecorder:
             self._end(span, _call_attributes(call, outcome, bill), outcome)
         if call.exchange is not None:
             call.exchange.facts.update(_fields(call, outcome, bill))
+        if outcome.status in scores.FAILURES:
+            self.tell(CallFailed(provider, model, outcome.error_type or outcome.status, seconds))
 
     def usage_came_late(self, call: Call, bill: Bill) -> None:
         """Count what a call that is over is told of itself; a line says so, for its span and perhaps its request's line are out."""
@@ -112,7 +133,12 @@ class CallRecorder:
         return OTHER if name is None else self.labels.provider(plain(name), lambda: is_literal(name, code))
 
     def _attempted(self, call: Call, provider: str, model: str, outcome: Outcome, seconds: float) -> None:
-        self.collectors.child(metrics.PROVIDER_RESPONSE_TIME, provider).observe(seconds, call.trace_id)
+        self._attempts.inc(provider, status=outcome.status)
+        child = self.collectors.child
+        child(metrics.PROVIDER_RESPONSE_TIME, provider).observe(seconds, call.trace_id)
+        if outcome.status == outcomes.SUCCESS:
+            child(providers.ANSWER_SECONDS, provider).inc(seconds)
+            child(providers.ANSWER_WORTH, provider).inc(scores.worth(seconds))
         self.tell(AttemptEnded(provider, model, outcome.status, seconds))
 
     def _first_bytes(self, call: Call, provider: str, model: str, outcome: Outcome, seconds: float) -> None:
@@ -143,6 +169,23 @@ class CallRecorder:
             count(metrics.CREDITS, provider, model, amount=cost)
             count(metrics.COST, provider, amount=cost)
         self.tell(UsageKnown(provider, model, usage))
+
+
+class _ByStatus:
+    """The cells of a counter whose last label is the status: once one is used all are there, so that none begins above zero."""
+
+    __slots__ = ("_cells", "_child")
+
+    def __init__(self, collectors: Collectors, entry: Metric) -> None:
+        self._child = partial(collectors.child, entry)
+        self._cells: dict[tuple[str, ...], dict[str, Cell]] = {}
+
+    def inc(self, *labels: str, status: str) -> None:
+        """Count one up."""
+        cells = self._cells.get(labels)
+        if cells is None:
+            cells = self._cells[labels] = {one: self._child(*labels, one) for one in metrics.STATUSES}
+        cells[status].inc()
 
 
 def _call_attributes(call: Call, outcome: Outcome, bill: Bill) -> dict[str, Any]:
@@ -195,6 +238,8 @@ def _fields(call: Call, outcome: Outcome, bill: Bill) -> dict[str, Any]:
         logs.MODEL.name: call.options.model_name,
         logs.STREAM.name: bool(call.streamed),
         logs.ATTEMPTS.name: max(call.attempts, 1),
+        logs.CALL_OUTCOME.name: outcome.status,
+        logs.CALL_MS.name: round((call.ended_s - call.started_s) * 1e3, 3),
     }
     if provider := name_of(call.provider):
         found[logs.PROVIDER.name] = provider

@@ -74,7 +74,11 @@ class Counter(Refusing):
 
     def add_to(self, family: Family, labels: Labels) -> None:
         """Expose the value."""
-        family.add_sample(family.name + "_total", labels, sum(list(self._parts.values())))
+        family.add_sample(family.name + "_total", labels, self.value())
+
+    def value(self) -> float:
+        """All that was counted."""
+        return sum(list(self._parts.values()))
 
 
 class Gauge(Refusing):
@@ -124,7 +128,7 @@ class Histogram(Refusing):
 
     def add_to(self, family: Family, labels: Labels) -> None:
         """Expose the buckets, cumulated, their count and the sum."""
-        *counts, total = self._totals()
+        *counts, total = self.totals()
         number = 0.0
         for bucket, (bound, count) in enumerate(zip(self._bound_names(), counts, strict=True)):
             number += count
@@ -132,7 +136,7 @@ class Histogram(Refusing):
         family.add_sample(family.name + "_count", labels, number)
         family.add_sample(family.name + "_sum", labels, total)
 
-    def _totals(self) -> list[float]:
+    def totals(self) -> list[float]:
         """The count of each bucket and the sum, of everything that has been observed."""
         if self.bundle is None:
             return self._added_up()

@@ -74,13 +74,13 @@ class Report:
         """The report for people; nothing in it can steer a terminal."""
         declared = len(semconv.METRICS)
         head = (
-            f"{self.source}: {_number(len(self.findings), 'finding')}, "
+            f"{self.source}: {number_of(len(self.findings), 'finding')}, "
             f"{declared - len(self.not_seen)} of {declared} declared metrics seen"
         )
         blocks = [head, *map(str, self.findings)]
         if unfound := sorted(set(self.not_seen) - {one.name for one in self.findings if one.fault is Fault.MUTE}):
             blocks.append("not seen, a finding only with --full: " + ", ".join(unfound))
-        return "".join(f"{_printable(block)}\n" for block in blocks)
+        return "".join(f"{printable(block)}\n" for block in blocks)
 
 
 def check(source: str, *, token: str | None = None, full: bool = False) -> Report:
@@ -91,7 +91,7 @@ def check(source: str, *, token: str | None = None, full: bool = False) -> Repor
     """
     place = _place(source)
     if isinstance(place, SplitResult):
-        shown, text = _shown(place), _text(fetch(place, token), _shown(place))
+        shown, text = shown_url(place), _text(fetch(place, token), shown_url(place))
     else:
         shown = "stdin" if place is None else str(place)
         text = _text(_read(place, shown), shown)
@@ -119,9 +119,10 @@ def examine(exposition: str, source: str, *, full: bool = False) -> Report:
 def run(arguments: Any) -> int:
     """The command: the report goes to stdout, what kept us from making it to stderr; returns the exit code."""
     try:
-        report = check(arguments.source, token=_token(arguments.token, os.environ), full=arguments.full)
+        token = token_of(arguments.token, os.environ, option="--token", variable=TOKEN_VARIABLE)
+        report = check(arguments.source, token=token, full=arguments.full)
     except CheckError as error:
-        sys.stderr.write(f"gwz-instrument check: {_printable(str(error))}\n")
+        sys.stderr.write(f"gwz-instrument check: {printable(str(error))}\n")
         return error.exit_code
     sys.stdout.write(report.as_json() if arguments.json else report.as_text())
     sys.stdout.flush()
@@ -135,21 +136,29 @@ def fetch(url: SplitResult, token: str | None = None) -> bytes:
         headers["Authorization"] = f"Bearer {token}"
     request = Request(urlunsplit(url), headers=headers)  # noqa: S310  # `_place` has seen to its scheme
     try:
-        return _within(DEADLINE_S, lambda: _answer(request))
+        return reach(url, lambda: _answer(request), DEADLINE_S)
     except HTTPError as error:
         with error:
             raise UnreachableError(
-                f"{_shown(url)} answered {error.code} {error.reason}. {_cure(error.code)}"
+                f"{shown_url(url)} answered {error.code} {error.reason}. {_cure(error.code)}"
             ) from error
+
+
+def reach(url: SplitResult, work: Callable[[], _T], deadline_s: float) -> _T:
+    """What `work`, which asks `url`, returns; UnreachableError if that does not come, whole and in time. Lets HTTPError pass."""
+    try:
+        return _within(deadline_s, work)
+    except HTTPError:
+        raise
     except TimeoutError as error:
         raise UnreachableError(
-            f"{_shown(url)} has not answered in full within {DEADLINE_S:g} s: the application is blocked, or a "
+            f"{shown_url(url)} has not answered in full within {deadline_s:g} s: the application is blocked, or a "
             "firewall drops the packets. Look at its log, or try curl on the same machine"
         ) from error
     except (URLError, HTTPException, EOFError, OSError, ValueError, zlib.error) as error:
         reason = getattr(error, "reason", None) or error
         raise UnreachableError(
-            f"{_shown(url)} cannot be read ({type(reason).__name__}: {reason}). Start the application, or correct the address"
+            f"{shown_url(url)} cannot be read ({type(reason).__name__}: {reason}). Start the application, or correct the address"
         ) from error
 
 
@@ -166,7 +175,7 @@ class _SameHost(HTTPRedirectHandler):
             return super().redirect_request(req, fp, code, msg, headers, newurl)
         fp.close()
         raise UnreachableError(
-            f"{_shown(old)} redirects to {_shown(new)}, another server, which is not followed. "
+            f"{shown_url(old)} redirects to {shown_url(new)}, another server, which is not followed. "
             "Check that address itself if it is the application's"
         )
 
@@ -175,15 +184,20 @@ def _answer(request: Request) -> bytes:
     with build_opener(_SameHost).open(request, timeout=DEADLINE_S) as response:
         if response.status != 200:
             raise UnreachableError(f"the answer has status {response.status}, not 200. {_WRONG_PLACE}")
-        encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-        if encoding not in _DECODERS:
-            raise UnreachableError(
-                f"the answer is encoded as {encoding!r}, and gzip was asked for. Switch that off in the proxy before it"
-            )
-        body = _collect(response, _DECODERS[encoding]())
-        if response.length:  # http.client raises for a chunked body alone
-            raise EOFError(f"{response.length} bytes of it are missing")
-        return body
+        return body_of(response)
+
+
+def body_of(response: Any) -> bytes:
+    """The whole body of a response of urllib's, decompressed; it is an error that some of it is missing, or that it is too long."""
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in _DECODERS:
+        raise UnreachableError(
+            f"the answer is encoded as {encoding!r}, and gzip was asked for. Switch that off in the proxy before it"
+        )
+    body = _collect(response, _DECODERS[encoding]())
+    if response.length:  # http.client raises for a chunked body alone
+        raise EOFError(f"{response.length} bytes of it are missing")
+    return body
 
 
 def _collect(stream: IO[bytes], decode: Callable[[bytes], bytes]) -> bytes:
@@ -193,7 +207,7 @@ def _collect(stream: IO[bytes], decode: Callable[[bytes], bytes]) -> bytes:
         whole += decode(piece)
         if len(whole) > MAX_BYTES:
             raise UnreachableError(
-                f"the answer is longer than {MAX_BYTES // 1024**2} MiB, which no exposition is. "
+                f"the answer is longer than {MAX_BYTES // 1024**2} MiB, which is too much. "
                 "Check the address, or look for a label without bounds"
             )
     decode(b"")
@@ -239,21 +253,27 @@ def _place(source: str) -> SplitResult | Path | None:
         return None
     if "://" not in source:
         return Path(source)
+    url = address(
+        source, "a /metrics: give one like http://localhost:8000/metrics, a file, or - for stdin", TOKEN_VARIABLE
+    )
+    return url._replace(path=url.path if url.path not in ("", "/") else "/metrics", fragment="")
+
+
+def address(source: str, wanted: str, variable: str) -> SplitResult:
+    """An address of HTTP, with no user in it; WrongArgumentError says what is `wanted`, or which `variable` takes a token."""
     try:
         url = urlsplit(source)
         valid = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and source.isascii()
     except ValueError:
         valid = False
     if not valid or any(character <= " " for character in source):
-        raise WrongArgumentError(
-            f"{source!r} is no address of a /metrics: give one like http://localhost:8000/metrics, a file, or - for stdin"
-        )
+        raise WrongArgumentError(f"{source!r} is no address of {wanted}")
     if "@" in url.netloc:
         raise WrongArgumentError(
             f"the address of {url.hostname} has a user or a password in it, which shows in the list of processes: "
-            f"give a token in {TOKEN_VARIABLE}"
+            f"give a token in {variable}"
         )
-    return url._replace(path=url.path if url.path not in ("", "/") else "/metrics", fragment="")
+    return url
 
 
 def _read(file: Path | None, shown: str) -> bytes:
@@ -276,12 +296,12 @@ def _text(body: bytes, shown: str) -> str:
         raise UnreachableError(f"{shown} is no exposition: it is not UTF-8 ({error}). {_WRONG_PLACE}") from error
 
 
-def _token(given: str | None, environ: Mapping[str, str]) -> str | None:
+def token_of(given: str | None, environ: Mapping[str, str], *, option: str, variable: str) -> str | None:
     """The token, argument before environment; its text is in no message."""
-    token = environ.get(TOKEN_VARIABLE, "").strip() if given is None else given
+    token = environ.get(variable, "").strip() if given is None else given
     if not (token.isascii() and token.isprintable()):
         raise WrongArgumentError(
-            f"the token of {'--token' if given is not None else TOKEN_VARIABLE} has characters that no header can "
+            f"the token of {option if given is not None else variable} has characters that no header can "
             "carry: look for a line break"
         )
     return token or None
@@ -297,16 +317,18 @@ def _cure(status: int) -> str:
     return _WRONG_PLACE
 
 
-def _shown(url: SplitResult) -> str:
+def shown_url(url: SplitResult) -> str:
     """An address without what may be secret in it."""
     return urlunsplit(url._replace(netloc=url.netloc.rpartition("@")[2], query="", fragment=""))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Text that cannot steer a terminal."""
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
-def _number(number: int, noun: str) -> str:
+def number_of(number: int, noun: str) -> str:
+    """`2 findings`, `no findings`."""
     return f"{number} {noun}" if number == 1 else f"{number or 'no'} {noun}s"
 
 

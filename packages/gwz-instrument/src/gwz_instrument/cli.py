@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from .contract import contract_json
+from .contract import committed
 
 _DESCRIPTION = "Metrics, log lines and traces of a GatewayZ backend."
 _EPILOG = (
@@ -47,17 +47,39 @@ def _parser() -> argparse.ArgumentParser:
         "--token", help="what /metrics wants as bearer; better in GWZ_METRICS_TOKEN, which no list of processes shows"
     )
     check.set_defaults(command=_check)
+    endpoints = commands.add_parser(
+        "endpoints",
+        help="call every JSON endpoint of a live application and judge what it answers",
+        description="Call every JSON endpoint with right and with wrong parameters; its answers are held against what they promise.",
+        epilog=_EPILOG,
+    )
+    endpoints.add_argument("base_url", metavar="BASE_URL", help="the application, such as http://localhost:8000")
+    endpoints.add_argument("--token", help="the reader's; better in GWZ_API_TOKEN, which no list of processes shows")
+    endpoints.add_argument("--admin-token", help="the administrator's; better in GWZ_ADMIN_TOKEN")
+    endpoints.add_argument(
+        "--instrumentation",
+        action="store_true",
+        help="also those of /api/instrumentation: sends test lines and test spans",
+    )
+    endpoints.add_argument("--json", action="store_true", help="print the report for programs")
+    endpoints.set_defaults(command=_endpoints)
     return parser
 
 
 def _print_contract(_arguments: argparse.Namespace) -> int:
-    sys.stdout.write(contract_json())
+    sys.stdout.write(committed())
     sys.stdout.flush()
     return 0
 
 
 def _check(arguments: argparse.Namespace) -> int:
     from .check import run  # noqa: PLC0415  # the other commands need no network
+
+    return run(arguments)
+
+
+def _endpoints(arguments: argparse.Namespace) -> int:
+    from .endpoints_check import run  # noqa: PLC0415  # as above
 
     return run(arguments)
 

@@ -1,10 +1,11 @@
 """The contract as a document: contract.json for programs, a reference page for people."""
 
 import json
+from importlib.resources import files
 from typing import Any
 
 from . import semconv
-from .semconv import Attribute, Field, Label, Metric, Span, logs, spans
+from .semconv import Attribute, Endpoint, Field, Label, Metric, Span, endpoints, logs, spans
 
 SCHEMA = 1
 """Raised when a reader of the document would have to change."""
@@ -12,7 +13,7 @@ _CORE, _DOMAIN = "core", "domain"
 
 
 def contract() -> dict[str, Any]:
-    """The whole contract as plain data, in the order of declaration."""
+    """The whole contract as plain data, in the order of declaration; needs pydantic, which knows the fields of the endpoints."""
     return {
         "schema": SCHEMA,
         "metrics": [_metric(entry) for entry in semconv.METRICS],
@@ -27,6 +28,7 @@ def contract() -> dict[str, Any]:
         },
         "spans": [_span(entry) for entry in spans.SPANS],
         "resource": [_field(attribute) for attribute in spans.RESOURCE],
+        "endpoints": [_endpoint(entry) for entry in endpoints.ENDPOINTS],
     }
 
 
@@ -67,6 +69,31 @@ def _span(entry: Span) -> dict[str, Any]:
         "group": _CORE if entry in spans.CORE else _DOMAIN,
         "brief": entry.brief,
     }
+
+
+def _endpoint(entry: Endpoint) -> dict[str, Any]:
+    from .monitoring.fields import fields_of  # noqa: PLC0415  # pydantic
+
+    return {
+        "method": entry.method,
+        "path": entry.path,
+        "many": entry.many,
+        "fields": [
+            {
+                "name": one.path,
+                "type": one.type,
+                "nullable": one.nullable,
+                **({"brief": one.brief} if one.brief else {}),
+            }
+            for one in fields_of(entry)
+        ],
+        "brief": entry.brief,
+    }
+
+
+def committed() -> str:
+    """The text of contract.json as it lies in the package."""
+    return files(__package__).joinpath("contract.json").read_text(encoding="utf-8")
 
 
 def _values(entry: Label | Field | Attribute) -> dict[str, list[str]]:

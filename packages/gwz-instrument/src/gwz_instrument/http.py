@@ -28,6 +28,7 @@ from .semconv import health, http, logs
 
 if TYPE_CHECKING:
     from .logs import LokiHandler
+    from .monitoring.door import Door
     from .recording import Recording
     from .server_span import ServerSpans
 
@@ -55,6 +56,8 @@ class Parts:
     lines: "LokiHandler | None" = None
     recording: "Recording | None" = None
     """Where recorders write that are used within requests."""
+    door: "Door | None" = None
+    """What answers the JSON endpoints."""
     exclude_paths: Iterable[str] = ()
     upkeep: Callable[[], None] = field(default=lambda: None)
     """Called on the event loop when the application has started, at its first request, and in a thread at each scrape."""
@@ -78,6 +81,7 @@ class TelemetryMiddleware:
         self._spans = None if self._foreign else parts.spans
         self._silent = parts.spans is None and parts.lines is None
         self._unrecorded = frozenset((*parts.exclude_paths, PATH))
+        self._door = parts.door
         self._live: set[Exchange] = set()
         self._routes: dict[tuple[str, str], _Route] = {}
         self._complained: set[str] = set()
@@ -96,6 +100,8 @@ class TelemetryMiddleware:
                 path, recorded = "", True
             if path == PATH:
                 return self._answer_metrics(scope, send)
+            if self._door is not None and (endpoint := self._door.of(path)) is not None:
+                return self._door.answer(endpoint, path, scope, receive, send)
             if recorded and scope.get(_COUNTED_BY) != self._mark:
                 return self._record(scope, receive, send)
         elif kind == "lifespan":
@@ -288,6 +294,8 @@ class TelemetryMiddleware:
         self._kept_up = True
         try:
             self._parts.upkeep()
+            if self._door is not None:
+                self._door.keep_up()
         except Exception:  # noqa: BLE001  # no fault of ours may cost a request
             self._complain("upkeep", "metrics")
 
@@ -295,6 +303,9 @@ class TelemetryMiddleware:
         """Walk over the routes before a request has to wait for it."""
         try:
             self._parts.templates.collect()
+            if self._door is not None:
+                self._door.app()
+                self._door.tell_shadowed()
         except Exception:  # noqa: BLE001  # no fault of ours may cost a request
             self._complain("collect", "metrics")
 

@@ -80,6 +80,14 @@ class Collectors(Collector):
         found: Callable[[], Reader | None] = WeakMethod(reader) if isinstance(reader, MethodType) else lambda: reader
         self._readers.setdefault(entry.name, {})[id(owner)] = found
 
+    def cells(self, entry: Metric) -> list[tuple[Values, Cell]]:
+        """The cells of `entry` by their label values."""
+        return list(self._cells[entry.name].items())
+
+    def current(self, entry: Metric) -> Mapping[Values, float]:
+        """What a watched gauge says now."""
+        return self._read(entry)
+
     def look(self) -> None:
         """Read what is watched, so that what its readers ask elsewhere is on its way before the first scrape."""
         for entry in self._entries:

@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 _TRUE, _FALSE = ("1", "on", "true", "yes"), ("0", "false", "no", "off")
+_MATCHER = r"\s*[a-zA-Z_]\w*\s*(?:=~|!~|!=|=)\s*\"(?:[^\"\\\n]|\\.)*\"\s*"
+_MATCHERS = re.compile(f"{_MATCHER}(?:,{_MATCHER})*,?\\s*")
 _CREDENTIALS = re.compile(r"[^/\s]*@")
 
 
@@ -50,6 +52,19 @@ def one_of(*words: str) -> Rule:
         return str(value.lower())
 
     return Rule(f"one of {', '.join(words)}", check)
+
+
+def switch(*words: str) -> Rule:
+    """One of these words, or False, in a variable `off`."""
+
+    def check(value: Any) -> str | bool:
+        _require(value is False or (isinstance(value, str) and value.lower() in words))
+        return value is not False and str(value.lower())
+
+    def read(text: str) -> str | bool:
+        return text.lower() not in (*_FALSE, "none") and text
+
+    return Rule(f"one of {', '.join(words)}, or False, in the environment off", check, read)
 
 
 def address(example: str, *, without: str = "") -> Rule:
@@ -154,6 +169,18 @@ def _hidden(value: object) -> str:
     return repr(value) if value is None else "'[redacted]'"
 
 
+def _selector(value: Any) -> str:
+    _require(isinstance(value, str) and _MATCHERS.fullmatch(value.strip().removeprefix("{").removesuffix("}")))
+    return str(value).strip().removeprefix("{").removesuffix("}")
+
+
+def _callable(value: Any) -> Any:
+    _require(callable(value))
+    return value
+
+
+CALLABLE = Rule("a function", _callable, shown=lambda value: getattr(value, "__qualname__", repr(value)))
+SELECTOR = Rule('matchers of labels, such as job="gatewayz_production"', _selector)
 TEXT = Rule("printable text, not empty", _text)
 SECRET = Rule("printable ASCII without spaces, as a header can carry it", _secret, shown=_hidden)
 FLAG = Rule(f"True or False as an argument, one of {', '.join(_TRUE + _FALSE)} in the environment", _flag, _read_flag)

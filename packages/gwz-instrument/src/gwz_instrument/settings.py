@@ -27,6 +27,12 @@ DEFAULT_EXCLUDED = ("/health", "/healthz", "/live", "/metrics", "/ready")
 DEVELOPMENT = ("development", "dev", "local", "test")
 """Environments, in any case, whose `/metrics` may be read without a token."""
 
+PRODUCTION = ("production", "prod")
+"""Environments, in any case, in which the JSON endpoints are not answered to everybody."""
+LOCAL = "local"
+PROMETHEUS = "prometheus"
+STORES = (LOCAL, PROMETHEUS)
+
 _GRPC_PORT = 4317
 _TRACES_PATH = "/v1/traces"
 _MIB = 1 << 20
@@ -168,17 +174,61 @@ class Settings:
         "Log lines that wait for Loki may take so much memory; then the oldest is dropped and counted.",
         "GWZ_LOG_QUEUE_BYTES",
     )
+    monitoring: str | bool | None = _setting(
+        None,
+        rules.optional(rules.switch(*STORES)),
+        f"Where the JSON endpoints have their numbers from: {', '.join(f'`{name}`' for name in STORES)}; `False`, in the "
+        "variable `off`, for none of them. Without it `prometheus` if there is a `prometheus_url`, else `local` if there is "
+        "an `api_token` or the environment is not production, else off.",
+        "GWZ_MONITORING",
+    )
+    api_token: str | None = _setting(
+        None,
+        rules.optional(rules.SECRET),
+        "What a reader of the JSON endpoints must send as `Authorization: Bearer`. In production they are not answered without one.",
+        "GWZ_API_TOKEN",
+    )
+    admin_token: str | None = _setting(
+        None,
+        rules.optional(rules.SECRET),
+        "The administrator's, which opens `/api/instrumentation` too; without one that is closed.",
+        "GWZ_ADMIN_TOKEN",
+    )
+    monitoring_auth: Callable[..., Any] | None = _setting(  # noqa: RUF009  # a field, as the others are
+        None,
+        rules.optional(rules.CALLABLE),
+        "A dependency of FastAPI that admits readers of the JSON endpoints in place of `api_token`, by returning.",
+    )
+    monitoring_rate: float = _setting(
+        50.0,
+        rules.number(1),
+        "So many questions a second of one reader are put to the store; answers from the cache are not counted.",
+        "GWZ_MONITORING_RATE",
+    )
     prometheus_url: str | None = _setting(
         None,
         rules.optional(rules.address("http://prometheus:9090")),
-        "Where the JSON endpoints ask.",
+        "Where the JSON endpoints ask: Prometheus, Mimir or Thanos; user and password may be in it.",
         "GWZ_PROMETHEUS_URL",
         "PROMETHEUS_URL",
+    )
+    prometheus_selector: str | None = _setting(
+        None,
+        rules.optional(rules.SELECTOR),
+        "Which scraped series are this deployment's; wanted only where several jobs scrape applications of this name.",
+        "GWZ_PROMETHEUS_SELECTOR",
+    )
+    loki_query_url: str | None = _setting(
+        None,
+        rules.optional(rules.address("http://loki:3100", without="/loki/api/v1/query_range")),
+        "Where error samples and the status endpoint are asked for; without it `loki_url`.",
+        "GWZ_LOKI_QUERY_URL",
+        "LOKI_QUERY_URL",
     )
     tempo_url: str | None = _setting(
         None,
         rules.optional(rules.address("http://tempo:3200")),
-        "Where the status endpoint asks.",
+        "Where the status endpoint asks for traces.",
         "GWZ_TEMPO_URL",
         "TEMPO_URL",
     )
@@ -299,6 +349,21 @@ class Settings:
         return self.otlp_endpoint + path
 
     @property
+    def is_production(self) -> bool:
+        """Whether strangers can be expected."""
+        return self.environment.lower() in PRODUCTION
+
+    @property
+    def store(self) -> str | None:
+        """The store that is asked for, or that follows from the rest; None: no JSON endpoints."""
+        guarded = bool(self.api_token or self.monitoring_auth) or not self.is_production
+        if self.monitoring is not None:
+            return self.monitoring if isinstance(self.monitoring, str) else None
+        if not guarded:
+            return None
+        return PROMETHEUS if self.prometheus_url else LOCAL
+
+    @property
     def stream_labels(self) -> dict[str, str]:
         """The constant labels of the log streams."""
         return {
@@ -335,6 +400,25 @@ class Settings:
                 "could read it. Set GWZ_METRICS_TOKEN to a random text and give Prometheus a file with the same text: "
                 "in its scrape job, authorization: {credentials_file: /etc/prometheus/metrics_token}. "
                 f"On a developer's machine set GWZ_ENVIRONMENT to one of {', '.join(DEVELOPMENT)}"
+            )
+        return found + self._monitoring_problems(sources)
+
+    def _monitoring_problems(self, sources: Mapping[str, str]) -> list[str]:
+        """Why the store that is asked for cannot be."""
+        source = sources.get("monitoring")
+        if not source or not self.monitoring:
+            return []
+        found = []
+        if self.is_production and not self.api_token and not self.monitoring_auth:
+            found.append(
+                f"GWZ_API_TOKEN is not set, {source} is {self.monitoring!r} and the environment {self.environment!r}: "
+                "anybody could read the JSON endpoints. Set GWZ_API_TOKEN to a random text and give it to Grafana's data "
+                "source, or give monitoring_auth a dependency of the application's"
+            )
+        if self.monitoring == PROMETHEUS and not self.prometheus_url:
+            found.append(
+                f"{source} is {PROMETHEUS!r}, and GWZ_PROMETHEUS_URL is not set: set it to an address such as "
+                "http://prometheus:9090"
             )
         return found
 

@@ -7,7 +7,7 @@ import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -109,6 +109,9 @@ def instrument(
     prometheus_client's own by default. Raises TypeError for what is no application, SettingsError for wrong
     settings and CollisionError when the application already has a metric or a route of ours, and has then
     changed nothing; afterwards nothing of ours raises into the application.
+
+    `monitoring` among the overrides says where the JSON endpoints have their numbers from, `"local"` or
+    `"prometheus"`, or `False` for none of them.
     """
     from . import takeover  # noqa: PLC0415
 
@@ -159,13 +162,14 @@ class _Stopping:
 def _checked(app: Any, settings: Settings | None, overrides: dict[str, Any]) -> Settings:
     """The settings in force; one SettingsError for everything that is wrong with them here."""
     from . import multiprocess, takeover  # noqa: PLC0415
+    from .monitoring import setup  # noqa: PLC0415
 
     problems = multiprocess.problems()
     try:
         resolved = Settings.resolve(settings, overrides)
     except SettingsError as error:
         raise SettingsError([*error.problems, *problems]) from None
-    problems += takeover.middleware_problems(app, resolved.remove_middleware)
+    problems += takeover.middleware_problems(app, resolved.remove_middleware) + setup.problems(resolved)
     if problems:
         raise SettingsError(problems)
     return resolved
@@ -179,13 +183,16 @@ def _set_up(app: Any, settings: Settings, registry: "CollectorRegistry | None", 
     from .exposition import PATH  # noqa: PLC0415
     from .guard import Guard, attach  # noqa: PLC0415
     from .metrics import collectors_of  # noqa: PLC0415
+    from .monitoring import door, setup  # noqa: PLC0415
     from .runtime import register_process_collectors  # noqa: PLC0415
 
     registry = registry or prometheus_client.REGISTRY
     collectors = collectors_of(registry)
     undo.callback(_forget, registry, collectors)
+    monitoring = setup.is_wanted(settings)
+    paths = (PATH, *door.PATHS) if monitoring else (PATH,)
     takeover.make_room(
-        app, registry, collectors, entries=semconv.METRICS, paths=(PATH,), replace=settings.replace_existing
+        app, registry, collectors, entries=semconv.METRICS, paths=paths, replace=settings.replace_existing
     )
     takeover.remove_middleware(app, settings.remove_middleware)
     handler = _loki_handler(settings, collectors, undo)
@@ -207,6 +214,9 @@ def _set_up(app: Any, settings: Settings, registry: "CollectorRegistry | None", 
         for name in _LOGGERS:
             attach(logging.getLogger(name), handler)
     parts = _parts(app, settings, registry, collectors, spans_out, handler, guard)
+    if monitoring and parts.recording is not None:
+        opened = setup.open_door(app, settings, collectors, parts.recording, handler, spans_out)
+        parts = replace(parts, door=opened)
     _wrap(app, parts)
     return Telemetry(settings, registry, spans_out, handler, guard, parts.recording)
 

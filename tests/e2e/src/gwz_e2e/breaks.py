@@ -1,4 +1,4 @@
-"""Fifteen ways to break a hop: what each does, and which hop must be the first to say so."""
+"""Sixteen ways to break a hop: what each does, and which hop must be the first to say so."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -52,6 +52,9 @@ BREAKS: Mapping[str, Break] = {
     ),
     "hit-forgotten": Break("data", "one hit of a cache in twenty is not counted", app_code=True),
     "balance-stale": Break("business", "what customers have left is what it was at the start", app_code=True),
+    "failure-hidden": Break(
+        "endpoints_local", "the JSON endpoints take a stream that breaks for no failure", app_code=True
+    ),
     "remote-write": Break(
         "span_metrics",
         "Tempo writes its metrics to a path that Prometheus does not have",

@@ -1,13 +1,14 @@
 """A case: one application that was under load, its ledger, and the servers to ask about it."""
 
 import json
+import secrets
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from fastapi_app.load.ledger import Entry, read
 from gwz_e2e.engines import Loki, Prometheus, Span, Tempo
@@ -24,6 +25,19 @@ class Engines:
     loki: Loki
     tempo: Tempo
     redis_url: str
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What the readers of the JSON endpoints show, and the administrators."""
+
+    api: str = ""
+    admin: str = ""
+
+    @classmethod
+    def new(cls) -> Self:
+        """Tokens that nobody can know."""
+        return cls(secrets.token_urlsafe(16), secrets.token_urlsafe(16))
 
 
 class Traces:
@@ -55,6 +69,7 @@ class Case:
     engines: Engines
     sampled_share: float = 1.0
     metrics_token: str = ""
+    tokens: Tokens = Tokens()
     traces: Traces = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,6 +95,11 @@ class Case:
         """What the load saw on the wire, counted apart from the ledger."""
         found: dict[str, Any] = json.loads(self.summary_file.read_text(encoding="utf-8"))
         return found
+
+    def again(self, name: str) -> Self:
+        """The same application under another load, which has a ledger of its own."""
+        folder = self.ledger_file.parent
+        return replace(self, ledger_file=folder / f"ledger-{name}.jsonl", summary_file=folder / f"summary-{name}.json")
 
     @property
     def window(self) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,9 +14,11 @@ import httpx
 
 from gwz_e2e.engines import Series
 from gwz_e2e.hops import Aborted, Finding, Hop
+from gwz_e2e.readers import Readers
+from gwz_e2e.reading import Reader
 from gwz_e2e.scene import Scene
 from gwz_e2e.stage import Providers, Stage
-from gwz_instrument.semconv import providers
+from gwz_instrument.semconv import endpoints, providers
 
 HOP = "provider_health"
 NEEDS = ("redis_exporter",)
@@ -24,11 +26,12 @@ NEEDS = ("redis_exporter",)
 SERVICE = "gateway-outage"
 MODEL, ASKED = "openai/gpt-4o-mini", ("openrouter", "portkey")
 WINDOW_S = 20.0
-"""`health_window_s`, as the example has it."""
+"""`health_window_s`, short enough to be waited for."""
 SLACK_S = 3.0
 """For what lies between a change and the scrape that shows it."""
 
 _HEADERS = {"authorization": "Bearer gw-pro-1"}
+_BASELINE_S = 120.0
 _PACE_S = 0.25
 _POLL_S = 0.5
 _ANSWER_S = 10.0
@@ -206,15 +209,30 @@ class Outage:
     """The application that suffers it, the providers that die for nobody else, and the hop that has it happen."""
 
     def __init__(self, stage: Stage) -> None:
-        ports = stage.ports("app", "providers")
+        ports = stage.ports("app", "providers", "reader")
         place = stage.place
         self.providers = Providers(place.supervisor, place.urls, ports["providers"], place.out, name="providers-outage")
-        self.scene = Scene(place, SERVICE, ports["app"], name="outage", providers_url=self.providers.url)
+        settings = {
+            "GWZ_HEALTH_WINDOW_S": str(WINDOW_S),
+            "GWZ_ANOMALY_WINDOW_S": str(WINDOW_S),
+            "GWZ_ANOMALY_BASELINE_S": str(_BASELINE_S),
+        }
+        self.scene = Scene(
+            place, SERVICE, ports["app"], name="outage", providers_url=self.providers.url, settings=settings
+        )
+        self.reader = Readers(
+            place, self.scene.case, ports["reader"], name="reader-outage", workers=1, settings=settings
+        )
         self.hop = Hop(HOP, self._check, NEEDS)
         self.given_up = threading.Event()
         """To be set when nobody waits for the hop any more."""
         self._stage = stage
         self._errands = Errands()
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """Everything that runs for it alone."""
+        return self.scene.process, self.reader.name, self.providers.name
 
     def watch(self) -> None:
         """Watch the stage, and kill and start the providers when the hop asks for that: in the supervisor's thread."""
@@ -232,6 +250,7 @@ class Outage:
                 killed_at = self._errands.hand_over(self._kill, self._pause)
                 fall = wait.until("a score below 0.30 after the kill", shown(FALLEN), killed_at, WINDOW_S + SLACK_S)
                 wait.until("unavailable and open after the kill", shown(*DEAD), killed_at, 2 * WINDOW_S)
+                surge = self._surge()
                 back_at = self._restart()
                 recovery = wait.until("a score of 0.95 after the restart", shown(HEALTHY), back_at, 2 * WINDOW_S)
                 wait.until("available and closed after the restart", shown(*ALIVE), back_at, 2 * WINDOW_S)
@@ -242,7 +261,7 @@ class Outage:
         return Finding(
             ok=True,
             sentence=f"the scores of {' and '.join(ASKED)} fell from {healthy.value:.2f} to {fall.value:.2f} in "
-            f"{fall.seconds:.1f} s after the kill, were back at {recovery.value:.2f} {recovery.seconds:.1f} s after the "
+            f"{fall.seconds:.1f} s after the kill, {surge}, were back at {recovery.value:.2f} {recovery.seconds:.1f} s after the "
             f"restart, and had no series {silence.seconds:.1f} s after the last request",
             figures={
                 "outage_fall_s": round(fall.seconds, 1),
@@ -250,6 +269,20 @@ class Outage:
                 "outage_silence_s": round(silence.seconds, 1),
             },
         )
+
+    def _surge(self) -> str:
+        """Wait until the anomalies, told from Prometheus, have an error surge of every provider, and say how large it is."""
+        deadline = time.time() + _PATIENCE * WINDOW_S
+        reader = Reader(self.reader.url, self.scene.case.tokens.api)
+        while True:
+            told = reader.get(endpoints.ANOMALIES.path)
+            surges = [one for one in told.json().get("anomalies", ()) if _is_surge(one)]
+            if sorted(one["provider"] for one in surges) == sorted(ASKED) and _adds_up(told.json()):
+                values = ", ".join(f"{one['value']:.2f} where {one['expected']:.2f} is usual" for one in surges)
+                return f"with error surges of {values}"
+            if time.time() > deadline:
+                raise Missed(f"no error surge after the kill: {told.status_code} {told.text[:400]}")
+            self._pause()
 
     def _look(self) -> History:
         selector = f'{{__name__=~"up|{"|".join(_METRICS)}", instance="{self.scene.case.address}"}}'
@@ -281,6 +314,20 @@ class Outage:
 def shown(*signs: Sign) -> Callable[[History, float], Point | None]:
     """What finds the sample with which the last of these signs came."""
     return lambda history, since: history.shown(signs, since)
+
+
+def _is_surge(anomaly: Mapping[str, Any]) -> bool:
+    """Whether an anomaly is what providers are that were well and now fail every time."""
+    kind, severity = anomaly["type"], anomaly["severity"]
+    return (kind, severity) == (providers.ANOMALIES[1], "critical") and anomaly["value"] >= 0.95 > 2 * anomaly[
+        "expected"
+    ]
+
+
+def _adds_up(told: Mapping[str, Any]) -> bool:
+    severities = [one["severity"] for one in told["anomalies"]]
+    counts = told["total_count"], told["critical_count"], told["warning_count"]
+    return counts == (len(severities), severities.count("critical"), severities.count("warning"))
 
 
 def _title(series: Series) -> str:

@@ -10,11 +10,14 @@ from rich.console import Console
 
 from gwz_e2e import grafana
 from gwz_e2e import options as arguments
+from gwz_e2e.blackout import HOP as BLACKOUT
+from gwz_e2e.blackout import blackout
 from gwz_e2e.breaks import BREAKS
-from gwz_e2e.chain import SIGNALS, case_hops, sampler_hop, server_hops
-from gwz_e2e.hops import Hop, Result, descendants, first_broken, walk
+from gwz_e2e.chain import SIGNALS, again_hops, case_hops, reader_hops, sampler_hop, server_hops
+from gwz_e2e.hops import Finding, Hop, Result, descendants, first_broken, walk
 from gwz_e2e.options import BREAK_REQUESTS, Options
 from gwz_e2e.outage import Outage
+from gwz_e2e.readers import Readers
 from gwz_e2e.report import BreakResult, NotProved, Report, ServerUsed
 from gwz_e2e.scene import LoadFailed, Scene, run_loads, wait_scraped
 from gwz_e2e.stage import Cast, Stage, drop_data, find_all, output_folder, set_stage
@@ -23,6 +26,7 @@ from gwz_stack import NativeStack, ServerDied, StackError, differences
 SERVICE = "gateway"
 _SAMPLED_SHARE = 0.25
 _SAMPLED_REQUESTS = 100
+_AGAIN_REQUESTS = 100
 _SABOTAGED_S = 45.0
 """Patience with what a sabotage may have broken for good."""
 _WAVE = 5
@@ -114,20 +118,29 @@ class Run:
 
     def _sound(self, stage: Stage) -> None:
         """The application as it is: every hop must hold."""
-        ports = stage.ports("main", "sampled")
+        ports = stage.ports("main", "sampled", "readers", "alone", "nowhere")
         main = Scene(stage.place, SERVICE, ports["main"])
         sampled = Scene(
             stage.place, f"{SERVICE}-sampled", ports["sampled"], name="sampled", sampled_share=_SAMPLED_SHARE
         )
         outage = Outage(stage)
-        self._chain = [
+        readers = Readers(stage.place, main.case, ports["readers"])
+        nowhere = {"GWZ_PROMETHEUS_URL": f"http://127.0.0.1:{ports['nowhere']}"}
+        alone = Readers(stage.place, main.case, ports["alone"], name="reader-alone", workers=1, settings=nowhere)
+        first = [
             *server_hops(stage.place.engines),
             *case_hops(main.case),
             outage.hop,
             sampler_hop(sampled.case),
+            *reader_hops(main.case, readers, alone, ports["nowhere"]),
             *self._grafana_hops(stage, main),
         ]
-        stage.supervisor.wait_ready(outage.providers.launch())
+        again = main.case.again("again")
+        second = again_hops(main.case, again, readers)
+        self._chain = [*first, *second, *([Hop(BLACKOUT, _later)] if isinstance(stage.stack, NativeStack) else [])]
+        stage.supervisor.wait_ready(
+            {**outage.providers.launch(), **outage.reader.launch(), **readers.launch(), **alone.launch()}
+        )
         self._up(stage, [main, sampled, outage.scene])
         options = self.options
         began = time.monotonic()
@@ -141,12 +154,25 @@ class Run:
         )
         self.report.figures["load_s"] = round(time.monotonic() - began, 1)
         self.report.figures["requests"] = len(main.case.ledger)
-        self.report.hops = walk(self._chain, watch=outage.watch, tell=self._tell_result, stop=outage.given_up)
+        self._walk(first, outage)
         self._note_freshness(main)
+        stage.supervisor.stop(alone.name, *outage.processes)
+        command = main.load_command(seed=options.seed + 2, requests=_AGAIN_REQUESTS, speed=options.speed, case=again)
+        run_loads([(main, command)], watch=stage.watch, tell=self._tell)
+        self._walk(second, outage)
+        readers.stop()
+        if isinstance(stage.stack, NativeStack):
+            self._tell_result(blackout(stage.stack, main.case))
+        else:
+            self.report.not_proved.append(NotProved(BLACKOUT, "a container is not stopped during a run"))
         self._note_figures()
-        for scene in (main, sampled, outage.scene):
+        for scene in (main, sampled):
             scene.stop()
-        outage.providers.stop()
+
+    def _walk(self, hops: Sequence[Hop], outage: Outage) -> None:
+        before = list(self.report.hops)
+        found = walk(hops, watch=outage.watch, tell=self._tell_result, stop=outage.given_up)
+        self.report.hops = before + found
 
     def _sabotaged(self, stage: Stage, names: Sequence[str]) -> None:
         """Applications, or servers, with one fault each: the report must name the hop."""
@@ -245,6 +271,11 @@ class Run:
         self._tell(
             f"{result.id}: {({True: 'holds', False: 'BROKEN', None: 'not reached'})[result.ok]} - {result.sentence}"
         )
+
+
+def _later() -> Finding:
+    """For a hop that is no part of a walk."""
+    raise NotImplementedError
 
 
 def _hop_of(error: StackError) -> str | None:

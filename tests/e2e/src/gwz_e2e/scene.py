@@ -5,13 +5,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
 from gwz_e2e.breaks import Break
-from gwz_e2e.case import Case, Engines
+from gwz_e2e.case import Case, Engines, Tokens
 from gwz_stack import Process, Supervisor, Urls
 from gwz_stack.errors import StackError, writing
 
@@ -24,6 +24,9 @@ _FOREIGN = (
 )
 _SPAN_DELAY_MS = "1000"
 
+HEALTH_WINDOW_S = 3600.0
+"""Longer than a run takes: so the health of providers is judged by the whole load."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -35,6 +38,7 @@ class Place:
     providers_url: str
     out: Path
     metrics_token: str
+    tokens: Tokens = field(default_factory=Tokens.new)
 
 
 class Scene:
@@ -50,8 +54,10 @@ class Scene:
         sabotage: Break | None = None,
         sampled_share: float = 1.0,
         providers_url: str | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
+        self._settings = dict(settings or {})
         self.sabotage = sabotage
         self._place = place
         self._providers_url = providers_url or place.providers_url
@@ -64,6 +70,7 @@ class Scene:
             engines=place.engines,
             sampled_share=sampled_share,
             metrics_token=place.metrics_token,
+            tokens=place.tokens,
         )
         self._port = port
 
@@ -71,6 +78,11 @@ class Scene:
     def supervisor(self) -> Supervisor:
         """Who runs the application and its load."""
         return self._place.supervisor
+
+    @property
+    def process(self) -> str:
+        """The application's name among the processes."""
+        return f"app {self.case.service}"
 
     @property
     def plays(self) -> bool:
@@ -89,7 +101,7 @@ class Scene:
             self.case.ledger_file.parent.mkdir(parents=True, exist_ok=True)
         if not self.plays:
             return {}
-        name = f"app {self.case.service}"
+        name = self.process
         self._place.supervisor.launch(
             name, self._command(), log=self._log("app"), env=self._environment(), cwd=self._place.out
         )
@@ -97,13 +109,23 @@ class Scene:
 
     def stop(self) -> None:
         """Stop the application, which sends what it still holds."""
-        self._place.supervisor.stop(f"app {self.case.service}")
+        self._place.supervisor.stop(self.process)
 
     def load_command(
-        self, *, seed: int, requests: int, speed: float, csv: Path | None = None, traced: bool = True
+        self,
+        *,
+        seed: int,
+        requests: int,
+        speed: float,
+        csv: Path | None = None,
+        traced: bool = True,
+        case: Case | None = None,
     ) -> list[str]:
-        """The command that puts the application under load; not `traced`, the application starts each trace itself."""
-        case = self.case
+        """The command that puts the application under load; not `traced`, the application starts each trace itself.
+
+        `case` has the files for what it writes, where they are not the scene's own.
+        """
+        case = case or self.case
         command = [sys.executable, "-m", "fastapi_app.load", "--url", case.app_url, "--ledger", str(case.ledger_file)]
         command += ["--summary", str(case.summary_file), "--seed", str(seed), "--requests", str(requests)]
         command += ["--speed", str(speed), *(["--csv", str(csv)] if csv else [])]
@@ -142,11 +164,18 @@ class Scene:
             "GWZ_LOKI_URL": place.urls.loki,
             "GWZ_ENVIRONMENT": ENVIRONMENT,
             "GWZ_METRICS_TOKEN": place.metrics_token,
+            "GWZ_MONITORING": "local",
+            "GWZ_API_TOKEN": place.tokens.api,
+            "GWZ_ADMIN_TOKEN": place.tokens.admin,
+            "GWZ_LOKI_QUERY_URL": place.urls.loki,
+            "GWZ_TEMPO_URL": place.urls.tempo,
+            "GWZ_HEALTH_WINDOW_S": str(HEALTH_WINDOW_S),
         }
         if case.sampled_share < 1:
             ours["OTEL_TRACES_SAMPLER"] = "parentbased_traceidratio"
             ours["OTEL_TRACES_SAMPLER_ARG"] = str(case.sampled_share)
-        return {**neutral_environment(), **ours, **(self.sabotage.app_env if self.sabotage else {})}
+        of_break = self.sabotage.app_env if self.sabotage else {}
+        return {**neutral_environment(), **ours, **self._settings, **of_break}
 
     def _log(self, what: str) -> Path:
         return self._place.out / "logs" / f"{what}{f'-{self.name}' if self.name else ''}.log"

@@ -72,5 +72,7 @@ def _publish(stage: Stage, scene: Scene, options: Options, tell: Tell) -> None:
         (options.out / "urls.json").write_text(json.dumps(urls, indent=2) + "\n", encoding="utf-8")
     for name, url in urls.items():
         tell(f"{name:10} {url or 'not running'}")
+    tell(f"{'':10} Authorization: Bearer {scene.case.tokens.api} opens the app's JSON endpoints")
+    tell(f"{'':10} Authorization: Bearer {scene.case.tokens.admin} opens /api/instrumentation as well")
     if urls["grafana"]:
         tell(f"{'':10} user admin, password {stage.stack.grafana_password}")

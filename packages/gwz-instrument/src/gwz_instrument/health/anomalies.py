@@ -73,6 +73,25 @@ def _is_error_surge(window: Period, baseline: Period) -> bool:
 _SPIKES: Final = {COST_SPIKE: _is_cost_spike, ERROR_SURGE: _is_error_surge, LATENCY_SPIKE: _is_latency_spike}
 
 
+class Figures(NamedTuple):
+    """What an anomaly is told from: the window's number and the baseline's, in dollars, seconds, shares or attempts."""
+
+    value: float
+    expected: float
+
+
+def figures(kind: str, window: Period, baseline: Period) -> Figures:
+    """The numbers behind an anomaly that `anomalies` has found."""
+    seen, usual, share = window.seen, baseline.seen, window.seconds / baseline.seconds
+    if kind == COST_SPIKE:
+        return Figures(seen.cost, usual.cost * share)
+    if kind == ERROR_SURGE:
+        return Figures(error_rate(seen) or 0.0, error_rate(usual) or 0.0)
+    if kind == LATENCY_SPIKE:
+        return Figures(seen.answering_s / seen.successes, usual.answering_s / usual.successes)
+    return Figures(seen.attempts, usual.attempts * share)
+
+
 class Alarm(NamedTuple):
     """One kind of anomaly of one provider: whether it goes on, and the slot in which one was last counted."""
 

@@ -65,6 +65,11 @@ def tally(status: str, seconds: Sequence[float]) -> Tally:
     return Tally(failures=number) if status in FAILURES else Tally(given_up=number)
 
 
+def worth(seconds: float) -> float:
+    """What a success is worth that took so long: 0.7 to 1."""
+    return 1.0 - SPEED_SHARE * (1.0 - speed(seconds)) if seconds > FAST_S else 1.0
+
+
 def speed(seconds: float) -> float:
     """1 for an answer within `FAST_S`, 0 from `SLOW_S` on, in a straight line between them."""
     return min(1.0, max(0.0, (SLOW_S - seconds) / (SLOW_S - FAST_S)))

@@ -3,8 +3,8 @@
 Dashboards, checks and emitters refer to these entries and never to strings of their own.
 """
 
-from . import business, cache, database, health, http, inference, logs, process, providers, spans, stages
-from .model import Attribute, Field, Label, Metric, Span
+from . import business, cache, database, endpoints, health, http, inference, logs, process, providers, spans, stages
+from .model import Attribute, Endpoint, Field, Label, Metric, Span
 
 CORE: tuple[Metric, ...] = (*http.METRICS, *health.METRICS, *process.METRICS)
 """What `instrument(app)` alone emits."""
@@ -15,8 +15,9 @@ DOMAIN: tuple[Metric, ...] = (
     *cache.METRICS,
     *stages.METRICS,
     *business.METRICS,
+    *endpoints.METRICS,
 )
-"""What the recorders emit, which an application calls where it calls models, databases and caches."""
+"""What the recorders emit, which an application calls where it calls models, databases and caches, and the JSON endpoints."""
 METRICS: tuple[Metric, ...] = (*CORE, *DOMAIN)
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "DOMAIN",
     "METRICS",
     "Attribute",
+    "Endpoint",
     "Field",
     "Label",
     "Metric",
@@ -31,6 +33,7 @@ __all__ = [
     "business",
     "cache",
     "database",
+    "endpoints",
     "health",
     "http",
     "inference",

@@ -1,6 +1,6 @@
 """Log lines: the labels of their stream, the keys of their metadata, the fields of the JSON line."""
 
-from . import http, spans
+from . import http, inference, spans
 from .model import Field, Label
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -70,9 +70,13 @@ COST_USD = Field("cost_usd", "cost of the call in US dollars", "double")
 FIRST_CHUNK_MS = Field("first_chunk_ms", "milliseconds from the call to its first chunk", "double")
 ATTEMPTS = Field("attempts", "how many attempts the call took", "int")
 RESPONSE_MODEL = Field("response_model", "model that answered, by the provider's own name")
+CALL_OUTCOME = Field("call_outcome", "how the call ended", values=inference.STATUSES)
+CALL_MS = Field("call_ms", "milliseconds from the start of the call to its end", "double")
 ERROR_TYPE = Field("error_type", "class name of the exception, or the status code of a failure")
 
 DOMAIN_FIELDS = (
+    CALL_OUTCOME,
+    CALL_MS,
     STREAM,
     INPUT_TOKENS,
     OUTPUT_TOKENS,

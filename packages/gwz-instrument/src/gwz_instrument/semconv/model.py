@@ -76,3 +76,14 @@ class Span:
     def attributes(self) -> tuple[Attribute, ...]:
         """Every attribute that it can have."""
         return self.required + self.optional
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A JSON endpoint: `answer` names the model in `monitoring.models` that its body is, or is a list of if it is `many`."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    brief: str
+    answer: str
+    many: bool = False

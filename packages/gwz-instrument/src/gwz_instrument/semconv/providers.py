@@ -1,16 +1,42 @@
 """Metrics of the health of providers and models; no traffic gives no series, never a healthy one."""
 
-from .inference import MODEL, PROVIDER
+from .inference import MODEL, PROVIDER, STATUSES
 from .model import Label, Metric
 
 BREAKER_STATES = ("closed", "half_open", "open")
 ANOMALIES = ("cost_spike", "error_surge", "latency_spike", "unusual_pattern")
 
+STATUS = Label("status", "a closed set", STATUSES)
 STATE = Label("state", "a closed set", BREAKER_STATES)
 TYPE = Label("type", "a closed set", ANOMALIES)
 
 _EMITTER = "gwz_instrument.providers"
+_RECORDER = "gwz_instrument.inference"
 
+ATTEMPTS = Metric(
+    "gatewayz_provider_attempts_total",
+    "counter",
+    "{attempt}",
+    (PROVIDER, STATUS),
+    "Attempts at a provider that have ended, by how they ended; a call that falls back makes several.",
+    _RECORDER,
+)
+ANSWER_SECONDS = Metric(
+    "gatewayz_provider_answer_seconds_total",
+    "counter",
+    "s",
+    (PROVIDER,),
+    "Time that the attempts which succeeded took.",
+    _RECORDER,
+)
+ANSWER_WORTH = Metric(
+    "gatewayz_provider_answer_worth_total",
+    "counter",
+    "1",
+    (PROVIDER,),
+    "What the attempts which succeeded are worth, each 0.7 to 1 by its speed: the health score is made of it.",
+    _RECORDER,
+)
 AVAILABILITY = Metric(
     "provider_availability",
     "gauge",
@@ -69,6 +95,9 @@ DETECTED_ANOMALIES = Metric(
 )
 
 METRICS = (
+    ATTEMPTS,
+    ANSWER_SECONDS,
+    ANSWER_WORTH,
     AVAILABILITY,
     ERROR_RATE,
     HEALTH_SCORE,

@@ -14,8 +14,8 @@ from gwz_e2e.hops import Finding
 from gwz_e2e.scene import neutral_environment
 from gwz_instrument import semconv
 
-_COMMAND_S = 30
-_SAID = 400
+_COMMAND_S = 60
+_SAID = 800
 
 
 def answers(case: Case) -> Finding:
@@ -44,19 +44,35 @@ def exposes(case: Case) -> Finding:
 
 def checked_by_command(case: Case) -> Finding:
     """`gwz-instrument check --full`, as a user runs it, finds nothing to say."""
-    program = Path(sysconfig.get_path("scripts")) / "gwz-instrument"
-    command = [str(program), "check", "--full", "--json", f"{case.app_url}/metrics"]
+    return _command(case, "check", "--full", "--json", f"{case.app_url}/metrics")
+
+
+def endpoints_by_command(case: Case, readers: str) -> Finding:
+    """`gwz-instrument endpoints`, as a user runs it, finds nothing to say: of the application, of who answers for it."""
+    own = _command(case, "endpoints", "--json", "--instrumentation", case.app_url)
+    theirs = _command(case, "endpoints", "--json", readers)
+    return Finding(own.ok and theirs.ok, f"{own.sentence}; {theirs.sentence}")
+
+
+def _command(case: Case, *arguments: str) -> Finding:
+    """Run `gwz-instrument` with the tokens in its environment; whatever it says when it does not exit with 0."""
+    tokens = {
+        "GWZ_METRICS_TOKEN": case.metrics_token,
+        "GWZ_API_TOKEN": case.tokens.api,
+        "GWZ_ADMIN_TOKEN": case.tokens.admin,
+    }
     done = subprocess.run(
-        command,
-        env={**neutral_environment(), "GWZ_METRICS_TOKEN": case.metrics_token},
+        [str(Path(sysconfig.get_path("scripts")) / "gwz-instrument"), *arguments],
+        env={**neutral_environment(), **tokens},
         capture_output=True,
         text=True,
         timeout=_COMMAND_S,
         check=False,
     )
     said = (done.stdout if done.returncode else "").strip() or done.stderr.strip()
+    name = " ".join(arguments[:-1])
     return Finding(
-        done.returncode == 0, f"gwz-instrument check --full exits with {done.returncode}{said and f': {said[:_SAID]}'}"
+        done.returncode == 0, f"gwz-instrument {name} exits with {done.returncode}{said and f': {said[:_SAID]}'}"
     )
 
 

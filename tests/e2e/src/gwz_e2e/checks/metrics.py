@@ -4,10 +4,11 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+from fastapi_app.load.ledger import Entry, Outcome
 from gwz_e2e.case import Case
 from gwz_e2e.compare import differences, shorten
 from gwz_e2e.hops import Finding
-from gwz_instrument.semconv import health, http, inference, stages
+from gwz_instrument.semconv import health, http, inference, providers, stages
 
 _ROUTE = ("method", "path")
 _MONEY = 1e-9
@@ -80,6 +81,7 @@ def calls_equal(case: Case) -> Finding:
         *of.differences(inference.TOKENS.name, tokens, *names, "token_type"),
         *of.money(inference.CREDITS.name, money, *names),
         *of.money(inference.COST.name, by_provider, "provider"),
+        *_attempts(of, calls),
     ]
     return Finding(
         bool(paid) and not phrases,
@@ -87,6 +89,27 @@ def calls_equal(case: Case) -> Finding:
         or f"{len(calls)} calls, {sum(tokens.values())} tokens and {sum(money.values()):.6f} dollars equal the ledger",
         {"tokens": sum(tokens.values()), "dollars": sum(money.values())},
     )
+
+
+def _attempts(of: "Selector", calls: list[Entry]) -> list[str]:
+    """Who was asked, and what came of it; every answer is fast enough to be worth a whole one."""
+    by_status = Counter((str(e.provider), str(e.outcome)) for e in calls)
+    by_status.update((e.failed_first, str(Outcome.ERROR)) for e in calls if e.failed_first)
+    answered = {(provider,): number for (provider, status), number in by_status.items() if status == Outcome.SUCCESS}
+    least: defaultdict[tuple[str], float] = defaultdict(float)
+    for entry in calls:
+        if entry.outcome is Outcome.SUCCESS:
+            least[(str(entry.provider),)] += entry.planned_delay_s
+    took = of.totals(providers.ANSWER_SECONDS.name, "provider")
+    return [
+        *of.differences(providers.ATTEMPTS.name, by_status, "provider", "status"),
+        *of.money(providers.ANSWER_WORTH.name, answered, "provider"),
+        *(
+            f"{providers.ANSWER_SECONDS.name} {key[0]}: {took.get(key, 0.0):.3f}, planned were {planned:.3f}"
+            for key, planned in least.items()
+            if took.get(key, 0.0) < planned
+        ),
+    ]
 
 
 def durations_hold(case: Case) -> Finding:
@@ -139,6 +162,11 @@ class Selector:
 
     def totals(self, name: str, *by: str) -> dict[tuple[str, ...], float]:
         expression = f"sum by ({', '.join(by)}) ({name}{{{self._labels}}})"
+        return self._case.engines.prometheus.totals(expression, *by)
+
+    def quantiles(self, share: float, name: str, *by: str) -> dict[tuple[str, ...], float]:
+        """Quantiles of histograms, as Prometheus itself interpolates them; `name` is that of the buckets."""
+        expression = f"histogram_quantile({share}, sum by ({', '.join((*by, 'le'))}) ({name}{{{self._labels}}}))"
         return self._case.engines.prometheus.totals(expression, *by)
 
     def differences(self, name: str, wanted: Mapping[Any, float], *by: str) -> list[str]:
