@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -9,7 +11,7 @@ from typing import get_args
 
 import httpx
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Request
+from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, Header, HTTPException, Request
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
@@ -22,6 +24,7 @@ from gwz_instrument.monitoring import models
 from gwz_instrument.monitoring.desk import Desk, Limit
 from gwz_instrument.monitoring.door import PATHS
 from gwz_instrument.monitoring.store import Unavailable
+from gwz_instrument.monitoring.workers import Workers
 from gwz_instrument.semconv import endpoints
 from gwz_instrument.settings import Settings
 
@@ -523,16 +526,15 @@ async def test_a_failure_is_not_kept_and_says_its_reason():
     assert made == [1]
 
 
-async def test_a_fault_of_ours_is_told_once_and_is_no_zero(caplog):
+async def test_a_fault_of_ours_is_told_and_is_no_zero():
     def fails():
         return 1 / 0
 
     complaints = []
-    asked = Desk(Slow(), rate=50.0, complain=lambda: complaints.append(1))
+    asked = Desk(Slow(), rate=50.0, complain=lambda: complaints.append(sys.exc_info()[0]))
     with pytest.raises(HTTPException) as caught:
         await asked.page("r", "q", fails)
-    assert (caught.value.status_code, complaints) == (500, [1])
-    assert "ZeroDivisionError" in caplog.text
+    assert (caught.value.status_code, complaints) == (500, [ZeroDivisionError])
 
 
 def test_a_prometheus_that_is_not_there_is_named_within_two_seconds():
@@ -558,3 +560,166 @@ def test_every_documented_status_of_an_answer_is_one_of_the_metrics():
     assert documented <= set(endpoints.STATUS_CODES)
     assert {"200", "401", "403", "404", "422", "429", "503"} <= documented
     json.dumps(app.openapi())
+
+
+# What a hostile reader found.
+
+
+async def test_who_shares_a_question_that_came_to_nothing_gets_a_503_too():
+    """Whoever waits longest does not take the answer from those who came later."""
+    gate = threading.Event()
+    asked = desk(deadline_s=0.3)
+    with a_page(gate) as (page, _):
+        busy = [asyncio.create_task(asked.page("r", n, page)) for n in range(4)]
+        first = asyncio.create_task(asked.page("r", "shared", page))
+        await asyncio.sleep(0.2)
+        second = asyncio.create_task(asked.page("r", "shared", page))
+        answers = await asyncio.gather(*busy, first, second, return_exceptions=True)
+        gate.set()
+    assert [getattr(one, "status_code", one) for one in answers] == [503] * 6
+
+
+async def test_a_client_that_leaves_takes_nobody_elses_answer():
+    gate = threading.Event()
+    asked = desk()
+    with a_page(gate) as (page, _):
+        leaves = asyncio.create_task(asked.page("r", "q", page))
+        stays = asyncio.create_task(asked.page("r", "q", page))
+        await asyncio.sleep(0.05)
+        leaves.cancel()
+        await asyncio.sleep(0.05)
+        gate.set()
+        assert (await stays).status_code == 200
+
+
+async def test_probes_that_hang_take_no_thread_from_the_questions():
+    gate = threading.Event()
+    asked = desk(deadline_s=2.0)
+    probes = [asyncio.create_task(asked.work("r", gate.wait, 5.0)) for _ in range(8)]
+    await asyncio.sleep(0.05)
+    with a_page() as (page, made):
+        await asked.page("r", "q", page)
+    gate.set()
+    await asyncio.gather(*probes)
+    assert made == [1]
+
+
+async def test_answers_that_are_old_are_let_go_of():
+    now = [0.0]
+    asked = desk(lambda: now[0], rate=1e6)
+    with a_page() as (page, _):
+        for number in range(50):
+            await asked.page("r", number, page)
+        assert len(asked._answers) == 50
+        now[0] = 2.0
+        await asked.page("r", "one more", page)
+    assert len(asked._answers) == 1
+
+
+def test_an_exit_waits_for_no_question():
+    code = (
+        "import time\n"
+        "from gwz_instrument.monitoring.workers import Workers\n"
+        "workers = Workers(2)\n"
+        "workers.submit(lambda: time.sleep(60), 5.0)\n"
+        "time.sleep(0.2)\n"
+    )
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=50)
+    assert time.monotonic() - began < 20
+
+
+def test_threads_end_with_whoever_had_them():
+    workers = Workers(3)
+    assert [workers.submit(lambda: 1, 5.0).result(5) for _ in range(5)] == [1] * 5
+    threads = [thread for thread in threading.enumerate() if thread.name == "gwz-monitoring-worker"]
+    del workers
+    for thread in threads[-3:]:
+        thread.join(5)
+    assert not any(thread.is_alive() for thread in threads[-3:])
+
+
+@pytest.mark.parametrize("blocked", [("fastapi", "pydantic"), ("pydantic",)])
+def test_an_application_of_starlette_needs_neither_fastapi_nor_pydantic(blocked):
+    code = (
+        "import sys\n"
+        f"for name in {blocked!r}: sys.modules[name] = None\n"
+        "from prometheus_client import CollectorRegistry\n"
+        "from starlette.applications import Starlette\n"
+        "from gwz_instrument import instrument\n"
+        "instrument(Starlette(), registry=CollectorRegistry(), environment='development')\n"
+        "instrument(Starlette(), registry=CollectorRegistry(), monitoring=False, environment='development')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("path", ["/api/monitoring/health/live", "/api/monitoring/latency/{a}/{b}/history"])
+def test_a_route_that_one_of_our_templates_covers_is_refused_as_well(path):
+    app = FastAPI()
+    app.add_api_route(path, lambda: 1)
+    with pytest.raises(CollisionError) as caught:
+        make(app)
+    assert path in str(caught.value)
+
+
+def test_each_reader_of_an_answer_that_is_kept_has_its_own_background_tasks():
+    app, done = FastAPI(), []
+
+    def admit(tasks: BackgroundTasks, x_name: str = Header()):
+        tasks.add_task(done.append, x_name)
+
+    make(app, api_token=None, monitoring_auth=admit)
+    with Client(app) as client:
+        for name in ("alice", "bob"):
+            assert client.get("/api/monitoring/health", headers={"X-Name": name}).status_code == 200
+    assert done == ["alice", "bob"]
+
+
+def test_what_the_applications_dependency_raises_is_answered_as_the_application_does():
+    class NoSuchUserError(Exception):
+        pass
+
+    def admit():
+        raise NoSuchUserError
+
+    app = FastAPI()
+    app.add_exception_handler(NoSuchUserError, lambda _request, _error: PlainTextResponse("who?", 401))
+    make(app, api_token=None, monitoring_auth=admit)
+    with Client(app) as client:
+        assert client.get("/api/monitoring/health").text == "who?"
+
+
+def test_what_is_no_dependency_is_a_set_up_error():
+    def admit(thing: threading.Thread):
+        pass
+
+    with pytest.raises(SettingsError, match="monitoring_auth is no dependency of FastAPI"):
+        make(FastAPI(), api_token=None, monitoring_auth=admit)
+
+
+def test_overrides_that_are_replaced_later_are_seen():
+    def admit():
+        raise HTTPException(401, "no")
+
+    app, _ = make(FastAPI(), api_token=None, monitoring_auth=admit)
+    with Client(app) as client:
+        assert client.get("/api/monitoring/health").status_code == 401
+        app.dependency_overrides = {admit: lambda: None}
+        assert client.get("/api/monitoring/health").status_code == 200
+
+
+def test_a_tokens_spelling_gives_no_further_questions():
+    app, _ = make(monitoring_rate=3.0)
+    with Client(app) as client:
+        found = [
+            client.get(f"/api/monitoring/stats/realtime?hours={n}", headers={"Authorization": f"{scheme} reader"})
+            for n, scheme in enumerate(("Bearer", "bearer", "BEARER", "beareR", "bEARER"), 1)
+        ]
+    assert 429 in {one.status_code for one in found}
+
+
+def test_a_gateway_that_was_never_seen_is_not_found():
+    app, _ = make()
+    with Client(app) as client:
+        assert client.get("/v1/models/trending?gateway=nobody", headers=TOKEN).status_code == 404
+        assert client.get("/v1/models/trending?gateway=idle", headers=TOKEN).json()["data"] == []

@@ -233,6 +233,55 @@ def test_one_thread_tells_all_stores_of_the_edges_and_ends_with_the_last(monkeyp
     until(lambda: not thread.is_alive())
 
 
+def test_what_was_counted_while_nobody_looked_is_in_the_newest_slot_and_said_to_be_inexact():
+    """A machine that slept: the calls came after it woke up, and before its thread did."""
+    world = World()
+    world.call()
+    world.wait(2 * HOUR)
+    world.ticks = False
+    world.wait(2 * HOUR)
+    world.call()
+    world.wait(20)
+    view = world.store.look(HOUR)
+    assert view.increases([Ask(inference.REQUESTS)], [view.window.start, view.window.end]) == [[{(): 1.0}]]
+    assert (view.window.complete, view.window.exact) == (True, False)
+    world.ticks = True
+    world.wait(2 * HOUR)
+    assert world.store.look(HOUR).window.exact
+    assert world.count(3 * HOUR) == {(): 1}
+
+
+@pytest.mark.parametrize("back", [2 * HOUR, 400 * DAY])
+def test_a_clock_that_is_set_back_begins_a_new_history(back):
+    world = World()
+    for _ in range(90):
+        world.wait(MINUTE)
+        world.call()
+    world.now -= back
+    assert world.count(HOUR) == {}
+    for _ in range(30):
+        world.wait(MINUTE)
+        world.call()
+    assert world.count(HOUR) == {(): 30}
+    assert not world.store.look(HOUR).window.complete
+
+
+def test_an_amount_that_an_addition_made_smaller_has_not_grown(world):
+    cell = world.collectors.child(inference.CREDITS, "groq", "m")
+    cell.inc(0.3)
+    world.wait(2 * HOUR)
+    cell.inc(-1e-17)
+    cell.inc(-1e-9)
+    view = world.store.look(HOUR)
+    assert view.increases([Ask(inference.CREDITS)], [view.window.start, view.window.end]) == [[{(): 0.0}]]
+
+
+def test_a_window_before_all_that_is_remembered_is_empty(world):
+    window = world.store.look(DAY, before_s=30 * DAY).window
+    assert window.start <= window.end
+    assert not window.complete
+
+
 # The pages, whichever store is behind them.
 
 

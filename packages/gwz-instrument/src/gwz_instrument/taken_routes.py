@@ -9,6 +9,7 @@ from typing import Any
 from starlette.routing import WebSocketRoute
 
 _PARAMETER = re.compile(r"{[^}]*}")
+_NAMED = re.compile(r"{\w+(:path)?}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +28,15 @@ class TakenRoute:
 
 
 def find(app: Any, paths: Collection[str]) -> tuple[TakenRoute, ...]:
-    """The HTTP routes of `app`, mounted and included ones too, that have one of the `paths`."""
+    """The HTTP routes of `app`, mounted and included ones too, that have one of the `paths`, or one that such a path covers."""
     wanted = {_shape(path) for path in paths}
+    patterns = [pattern_of(path) for path in paths if "{" in path]
     return tuple(
         TakenRoute(
             place.path, tuple(sorted(getattr(place.route, "methods", None) or ())), _endpoint(place.route), place
         )
         for place in _places(app)
-        if _shape(place.path) in wanted
+        if _shape(place.path) in wanted or any(pattern.fullmatch(_example(place.path)) for pattern in patterns)
     )
 
 
@@ -86,6 +88,20 @@ def _walk(routes: Any, prefix: str, router: Any, above: tuple[int, ...]) -> Iter
             yield from _walk(included.routes, path, included, (*above, id(routes)))
         else:
             yield from _walk(getattr(route, "routes", None), path, None, (*above, id(routes)))
+
+
+def pattern_of(template: str) -> re.Pattern[str]:
+    """What the paths of a route's template look like."""
+    parts = _NAMED.split(template)  # text, whether it may have slashes, text, ...
+    pattern = re.escape(parts[0])
+    for rest, text in zip(parts[1::2], parts[2::2], strict=True):
+        pattern += (".+" if rest else "[^/]+") + re.escape(text)
+    return re.compile(pattern)
+
+
+def _example(path: str) -> str:
+    """A path that a template has."""
+    return _PARAMETER.sub("x", path)
 
 
 def _shape(path: str) -> str:

@@ -7,7 +7,7 @@ from math import isclose
 from typing import Any, Final
 
 from gwz_instrument.monitoring import models
-from gwz_instrument.monitoring.scores import status_of
+from gwz_instrument.monitoring.condition import status_of
 
 from .cases import Call
 from .report import Finding

@@ -11,7 +11,6 @@ from gwz_instrument.semconv import inference, providers
 
 from . import models
 from .pages import Calls, Page, calls_by, head, named, utc, whole
-from .scores import status_of
 from .store import HOUR_S, Ask, Store, Sums, View
 
 _PROVIDER, _STATUS = inference.PROVIDER.name, inference.STATUS.name
@@ -25,6 +24,8 @@ _TALLIED: Final = (
 _BASELINE_PARTS: Final = 24
 """The baseline begins with the first of so many parts in which the provider was asked at all."""
 _CRITICAL_RATE: Final = 0.25
+_HEALTHY: Final = 80.0
+_DEGRADED: Final = 50.0
 _ALL_MODELS: Final = "all"
 
 
@@ -178,6 +179,13 @@ def _health(provider: str, one: Condition, view: View) -> models.ProviderHealth:
         availability=one.availability,
         last_updated=utc(view.window.end),
     )
+
+
+def status_of(score: float | None) -> models.Status:
+    """The word for a score of 0 to 100."""
+    if score is None:
+        return "unknown"
+    return "healthy" if score >= _HEALTHY else "degraded" if score >= _DEGRADED else "unhealthy"
 
 
 def _availability(hours: Sequence[Calls], view: View) -> models.ProviderAvailability:

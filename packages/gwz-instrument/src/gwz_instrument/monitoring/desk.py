@@ -1,16 +1,14 @@
 """Where questions are put to a store: kept for a second, limited per reader, and answered within two seconds or not at all."""
 
 import asyncio
-import hashlib
-import logging
 import os
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from math import ceil
-from typing import Any, Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from fastapi import HTTPException
 from pydantic import BaseModel
@@ -18,6 +16,7 @@ from starlette.responses import Response
 
 from .pages import Page, utc
 from .store import Store, Unavailable, Window
+from .workers import Workers
 
 FRESH_S: Final = 1.0
 DEADLINE_S: Final = 1.9
@@ -26,7 +25,6 @@ RETRY_S: Final = 2
 _THREADS: Final = 4
 _MOST_ANSWERS: Final = 500
 _MOST_READERS: Final = 1000
-_LOG = logging.getLogger("gwz_instrument")
 
 T = TypeVar("T")
 
@@ -51,8 +49,29 @@ class Limit:
         return 0.0 if admitted else (1.0 - left) / self._rate
 
 
+class _Answer(NamedTuple):
+    """What is sent: each reader gets a response of its own made of it."""
+
+    body: bytes
+    headers: dict[str, str]
+
+
+class _Kept(NamedTuple):
+    """An answer that is there or about to come, and how long it may be given."""
+
+    until: float
+    future: "Future[_Answer]"
+
+    def holds(self, now: float) -> bool:
+        """Whether it can still be given."""
+        return not self.future.done() or (now < self.until and self.future.exception() is None)
+
+
 class Desk:
-    """Puts questions to the store in threads of its own, so that neither the event loop nor the application's threads wait."""
+    """Puts questions to the store in threads of its own, so that neither the event loop nor the application's threads wait.
+
+    `complain` counts a fault of ours, which is being handled, and logs it the first time.
+    """
 
     def __init__(
         self,
@@ -68,37 +87,49 @@ class Desk:
         self._complain = complain
         self._clock = clock
         self._deadline_s = deadline_s
-        self._answers: OrderedDict[Hashable, tuple[float, Future[Response]]] = OrderedDict()
+        self._answers: OrderedDict[Hashable, _Kept] = OrderedDict()
         self._lock = threading.Lock()
-        self._made_in = -1
-        self._pool: ThreadPoolExecutor | None = None
+        self._pid = os.getpid()
+        self._questions, self._errands = Workers(_THREADS), Workers(_THREADS)
 
     async def page(self, reader: str, question: Hashable, make: Callable[[], Page]) -> Response:
         """The answer to a question, which may be up to a second old; HTTPException 404, 429 or 503 if there is none."""
-        return await self._wait(
-            self._asked(reader, question, lambda: _page(make(), self.store.source)), self._deadline_s
-        )
+        answer = await self._wait(self._asked(reader, question, make), self._deadline_s)
+        return Response(answer.body, headers=answer.headers, media_type="application/json")
 
     async def work(self, reader: str, make: Callable[[], T], deadline_s: float) -> T:
-        """What `make` returns, which is never kept; HTTPException 429 or 503."""
-        with self._lock:
+        """What `make` returns, which is never kept; HTTPException 429 or 503. Questions to the store do not wait for it."""
+        with self._held():
             self._admit(reader)
-            future = self._threads().submit(make)
-        return await self._wait(future, deadline_s)
+        return await self._wait(self._errands.submit(make, deadline_s), deadline_s)
 
-    def _asked(self, reader: str, question: Hashable, make: Callable[[], Response]) -> "Future[Response]":
-        with self._lock:
+    def _asked(self, reader: str, question: Hashable, make: Callable[[], Page]) -> "Future[_Answer]":
+        with self._held():
             now = self._clock()
             kept = self._answers.get(question)
-            if kept is not None and _holds(*kept, now):
-                return kept[1]
+            if kept is not None and kept.holds(now):
+                return kept.future
             self._admit(reader)
-            future = self._threads().submit(make)
-            self._answers[question] = (now + FRESH_S, future)
+            self._forget(now)
+            future = self._questions.submit(lambda: _answer(make(), self.store.source), self._deadline_s)
+            self._answers[question] = _Kept(now + FRESH_S, future)
             self._answers.move_to_end(question)
-            while len(self._answers) > _MOST_ANSWERS:
-                self._answers.popitem(last=False)
             return future
+
+    def _held(self) -> threading.Lock:
+        """The lock; in the child of a fork a new one, and nothing that is about to come: nobody is at work on it there."""
+        if self._pid != os.getpid():
+            self._pid, self._lock = os.getpid(), threading.Lock()
+            self._answers.clear()
+        return self._lock
+
+    def _forget(self, now: float) -> None:
+        """Let go of what may not be given any more, and of the oldest if there is still too much."""
+        while self._answers:
+            question, kept = next(iter(self._answers.items()))
+            if kept.holds(now) and len(self._answers) < _MOST_ANSWERS:
+                return
+            del self._answers[question]
 
     def _admit(self, reader: str) -> None:
         if wait_s := self._limit.refuses(reader):
@@ -108,44 +139,27 @@ class Desk:
                 {"Retry-After": str(max(1, ceil(wait_s)))},
             )
 
-    def _threads(self) -> ThreadPoolExecutor:
-        """The threads of this process: those of its parent did not come along with a fork."""
-        if self._pool is None or self._made_in != os.getpid():
-            self._pool = ThreadPoolExecutor(_THREADS, "gwz-monitoring")
-            self._made_in = os.getpid()
-            self._answers.clear()
-        return self._pool
-
     async def _wait(self, future: "Future[T]", deadline_s: float) -> T:
         try:
             return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), deadline_s)
-        except HTTPException:
-            raise
+        except HTTPException as error:  # the same for each who waits, and each adds to its traceback
+            raise HTTPException(error.status_code, error.detail, error.headers) from error
         except Unavailable as error:
             raise _unavailable(str(error)) from error
-        except (TimeoutError, CancelledError) as error:
-            future.cancel()  # if it has not begun: nobody waits for it any more
+        except TimeoutError as error:
             raise _unavailable("the store has not answered in time: it is overloaded or cannot be reached") from error
         except Exception as error:
             self._complain()
-            _LOG.exception("gwz-instrument failed to answer a monitoring endpoint")
             raise HTTPException(
-                500, "gwz-instrument failed at this: the application's log has the traceback"
+                500, "gwz-instrument failed at this: the application's log has the traceback, once"
             ) from error
-
-
-def _holds(until: float, future: "Future[Any]", now: float) -> bool:
-    """Whether an answer that is kept can be given, or is about to come."""
-    if not future.done():
-        return not future.cancelled()
-    return now < until and not future.cancelled() and future.exception() is None
 
 
 def _unavailable(reason: str) -> HTTPException:
     return HTTPException(503, reason, {"Retry-After": str(RETRY_S)})
 
 
-def _page(page: Page, source: str) -> Response:
+def _answer(page: Page, source: str) -> _Answer:
     """The bytes of a page; a list says of which window it is in its headers."""
     headers = {"Cache-Control": "no-store"}
     if isinstance(page.body, BaseModel):
@@ -153,7 +167,7 @@ def _page(page: Page, source: str) -> Response:
     else:
         text = f"[{','.join(one.model_dump_json(by_alias=True) for one in page.body)}]"
         headers |= _window_headers(page.window, source)
-    return Response(text, headers=headers, media_type="application/json")
+    return _Answer(text.encode(), headers)
 
 
 def _window_headers(window: Window, source: str) -> dict[str, str]:
@@ -165,8 +179,3 @@ def _window_headers(window: Window, source: str) -> dict[str, str]:
         "GWZ-Complete": str(window.complete).lower(),
         "GWZ-Exact": str(window.exact).lower(),
     }
-
-
-def reader_of(authorization: str | None, host: str) -> str:
-    """A name for who asks, that gives no token away."""
-    return hashlib.sha256(f"{authorization or host}".encode()).hexdigest()[:32]

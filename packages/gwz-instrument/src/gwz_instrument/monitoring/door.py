@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +19,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 PATHS: Final = tuple(one.path for one in endpoints.ENDPOINTS)
 _PREFIXES: Final = ("/api/", "/v1/models/trending")
-_PARAMETER: Final = re.compile(r"{(\w+)(:path)?}")
 _SCHEMA: Final = "#/components/schemas/"
 _LOG: Final = logging.getLogger("gwz_instrument")
 _OURS: Final = "Gwz"
@@ -41,7 +39,8 @@ class Door:
         self._app: FastAPI | None = None
         self._lock = threading.Lock()
         for path in PATHS:
-            collectors.child(endpoints.REQUESTS, path, endpoints.STATUS_CODES[0])
+            for status in endpoints.STATUS_CODE.values:
+                collectors.child(endpoints.REQUESTS, path, status)
 
     def of(self, path: str) -> str | None:
         """The endpoint that answers a path; None if it is the application's."""
@@ -61,7 +60,10 @@ class Door:
                 self._collectors.count(endpoints.REQUESTS, endpoint, known)
             await send(message)
 
-        await self.app()({**scope, "path": path, "root_path": ""}, receive, count)
+        self.keep_up()
+        app = self.app()
+        app.dependency_overrides = getattr(self._application, "dependency_overrides", {})  # may have been replaced
+        await app({**scope, "path": path, "root_path": ""}, receive, count)
 
     def app(self) -> "FastAPI":
         """Our own application, made when it is first needed."""
@@ -71,7 +73,7 @@ class Door:
                 # So that a dependency of the application's finds what it looks for.
                 made.state = getattr(self._application, "state", made.state)
                 foreign_spans.replace_native(made)  # FastAPI's newest versions make a server span by themselves
-                made.dependency_overrides = getattr(self._application, "dependency_overrides", {})
+                made.exception_handlers |= _handlers(self._application)
                 self._app = made
         return self._app
 
@@ -88,7 +90,12 @@ class Door:
         build = self._application.openapi
 
         def openapi() -> dict[str, Any]:
-            return merged(build(), self._described())
+            document: dict[str, Any] = build()
+            try:
+                return merged(document, self._described())
+            except Exception:  # noqa: BLE001  # no fault of ours may cost the application its own page
+                _LOG.exception("gwz-instrument could not add its endpoints to the OpenAPI document")
+                return document
 
         self._application.openapi = openapi
 
@@ -97,6 +104,15 @@ class Door:
 
         app = self.app()
         return get_openapi(title=app.title, version=app.version, routes=app.routes)
+
+
+def _handlers(application: Any) -> dict[Any, Any]:
+    """The application's handlers of exceptions of its own, which its dependency may raise; our refusals stay ours."""
+    return {
+        kind: handler
+        for kind, handler in getattr(application, "exception_handlers", {}).items()
+        if isinstance(kind, type) and kind is not Exception and kind.__module__.split(".")[0] not in _FRAMEWORKS
+    }
 
 
 def merged(document: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
@@ -115,14 +131,6 @@ def merged(document: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _shape(template: str) -> re.Pattern[str]:
-    """What the paths of a template look like."""
-    parts = _PARAMETER.split(template)  # text, name, whether it may have slashes, text, ...
-    pattern = re.escape(parts[0])
-    for rest, text in zip(parts[2::3], parts[3::3], strict=True):
-        pattern += (".+" if rest else "[^/]+") + re.escape(text)
-    return re.compile(pattern)
-
-
+_FRAMEWORKS: Final = ("fastapi", "starlette")
 _PLAIN: Final = frozenset(path for path in PATHS if "{" not in path)
-_SHAPES: Final = tuple((path, _shape(path)) for path in PATHS if "{" in path)
+_SHAPES: Final = tuple((path, taken_routes.pattern_of(path)) for path in PATHS if "{" in path)

@@ -1,6 +1,7 @@
 """The embedded store: what this process counted, remembered at the edges of time slots for seven days."""
 
 import bisect
+import logging
 import os
 import threading
 import time
@@ -10,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
-from math import inf
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -40,7 +40,7 @@ TIERS: Final = ((60.0, 3 * 3600.0), (900.0, 24 * 3600.0), (3600.0, 7 * 24 * 3600
 KEPT_FAILURES: Final = 100
 """Of each provider."""
 
-_Places = tuple[int, ...]
+_LOG: Final = logging.getLogger("gwz_instrument")
 
 
 class Snapshot(NamedTuple):
@@ -67,6 +67,7 @@ class History:
         self._sizes = [0, 0]
         self._edges: list[float] = []
         self._snapshots: list[Snapshot] = []
+        self._holes: list[tuple[float, float]] = []
         self.began = now
         self._first = self.read()
         self._next = _next_edge(now)
@@ -74,19 +75,40 @@ class History:
     def settle(self, now: float) -> None:
         """Remember the edges that have passed since the last time.
 
-        Usually that is one. What was counted since then belongs before the first of them, so that of each tier only the first
-        is needed: `at` finds it for the later ones.
+        Usually that is one, and what was counted until now belongs before it. Of several, after a sleep of the machine or
+        without the thread, nobody knows where it belongs: it goes after the last, and windows that begin at one of them are
+        not exact. A clock that was set back makes the history worthless.
         """
+        if now < self._next - 2 * TIERS[0][0]:
+            self._start_over(now)
         if self._next > now:
             return
-        snapshot, last = self._unless_same(self.read()), self._next - TIERS[0][0]
+        read, last = self._unless_same(self.read()), self._next - TIERS[0][0]
+        late = now - self._next >= TIERS[0][0] and read is not self.newest
+        snapshot = self.newest if late else read
         for edge in sorted({(last // slot_s + 1) * slot_s for slot_s, _ in TIERS}):
             if edge <= now:
                 self._remember(edge, snapshot)
+        if late:
+            self._holes.append((last, now))
+            self._remember(now, read)
         if now - last > TIERS[-1][1]:
-            self._first = snapshot  # nothing that is older can be asked for
+            self._first = read  # nothing that is older can be asked for
         self._next = _next_edge(now)
         self._forget(now)
+
+    @property
+    def newest(self) -> Snapshot:
+        """The numbers at the last edge."""
+        return self._snapshots[-1] if self._snapshots else self._first
+
+    def is_exact(self, edge: float) -> bool:
+        """Whether the numbers at an edge are those of that moment."""
+        return not any(start < edge <= end for start, end in self._holes)
+
+    def _start_over(self, now: float) -> None:
+        self.began, self._first, self._next = now, self.read(), _next_edge(now)
+        self._edges, self._snapshots, self._holes = [], [], []
 
     def at(self, edge: float) -> Snapshot:
         """The numbers at an edge; between edges those of the one before."""
@@ -132,14 +154,14 @@ class History:
 
     def _unless_same(self, read: Snapshot) -> Snapshot:
         """The snapshot before, if nothing has happened since: an idle process needs no memory."""
-        last = self._snapshots[-1] if self._snapshots else self._first
-        return last if read == last else read
+        return self.newest if read == self.newest else read
 
     def _remember(self, edge: float, snapshot: Snapshot) -> None:
         self._edges.append(edge)
         self._snapshots.append(snapshot)
 
     def _forget(self, now: float) -> None:
+        self._holes = [hole for hole in self._holes if now - hole[1] <= TIERS[-1][1]]
         kept = [
             (edge, snapshot) for edge, snapshot in zip(self._edges, self._snapshots, strict=True) if _keep(edge, now)
         ]
@@ -154,7 +176,9 @@ def _next_edge(after: float) -> float:
 
 
 def _keep(edge: float, now: float) -> bool:
-    """Whether an edge is one of a tier that reaches back so far, or one slot further."""
+    """Whether an edge is one of a tier that reaches back so far, or one slot further; or the end of a hole."""
+    if edge % TIERS[0][0]:
+        return now - edge <= TIERS[-1][1]
     return any(edge % slot_s == 0 and now - edge <= reach_s + slot_s for slot_s, reach_s in TIERS)
 
 
@@ -173,7 +197,6 @@ class LocalStore:
         self._collectors = collectors
         self._declared = frozenset(declared)
         self._clock = clock
-        self._lock = threading.RLock()
         self._history = History(collectors, clock())
         self._failures: dict[str, deque[Failed]] = {}
 
@@ -187,22 +210,23 @@ class LocalStore:
 
     def tick(self) -> float:
         """Remember the edges that have passed; how many seconds there are to the next one."""
-        with self._lock:
+        with _reading:
             now = self._clock()
             self._history.settle(now)
             return _next_edge(now) - now
 
     def look(self, seconds: float, *, before_s: float = 0.0) -> "LocalView":
         """A look at the last so many seconds, or at as many before the last `before_s`; edges are those of slots."""
-        with self._lock:
+        with _reading:
             now = self._clock()
             self._history.settle(now)
             slot_s = next((slot for slot, reach in TIERS if seconds + before_s <= reach), TIERS[-1][0])
             end = (now - before_s) // slot_s * slot_s if before_s else now
             start = (now - before_s - seconds) // slot_s * slot_s
-            reach = max(start, (now - TIERS[-1][1]) // slot_s * slot_s)
-            covered = self._history.began <= start == reach
-            return LocalView(self._history, Window(reach, end, complete=covered, exact=True), now, self._lock)
+            reach = min(max(start, (now - TIERS[-1][1]) // slot_s * slot_s), end)
+            exact = self._history.is_exact(reach) and self._history.is_exact(end)
+            window = Window(reach, end, complete=self._history.began <= start == reach, exact=exact)
+            return LocalView(self._history, window, now)
 
     def knows(self, provider: str, model: str | None = None) -> bool:
         """Whether there was a call to such a provider, or model at it, or the settings declare the provider."""
@@ -233,15 +257,14 @@ class LocalStore:
 class LocalView:
     """A look at one window of a local store."""
 
-    def __init__(self, history: History, window: Window, now: float, lock: "threading.RLock") -> None:
+    def __init__(self, history: History, window: Window, now: float) -> None:
         self.window = window
         self._history = history
         self._now = now
-        self._lock = lock
 
     def increases(self, asks: Sequence[Ask], edges: Sequence[float]) -> list[list[Sums]]:
         """For each ask, for each time between two edges, by how much it grew."""
-        with self._lock:
+        with _reading:
             live = self._history.read({ask.entry.name: ask.entry for ask in asks}.values())
             snapshots = [
                 _padded(live if edge >= self._now else self._history.at(edge), self._history.sizes) for edge in edges
@@ -250,10 +273,9 @@ class LocalView:
 
     def _increases(self, ask: Ask, snapshots: Sequence[Snapshot]) -> list[Sums]:
         readings = [dict(zip(keys, numbers, strict=True)) for keys, numbers in self._read(ask, snapshots)]
-        wraps = _WRAP if ask.part == "bucket" or ask.entry.name in _COUNTS else inf
+        grown = _wrapped if ask.part == "bucket" or ask.entry.name in _COUNTS else _never_less
         found = [
-            {key: float((number - before[key]) % wraps) for key, number in after.items()}
-            for before, after in pairwise(readings)
+            {key: grown(before[key], number) for key, number in after.items()} for before, after in pairwise(readings)
         ]
         return [_cumulated(sums) for sums in found] if ask.part == "bucket" else found
 
@@ -282,6 +304,16 @@ class LocalView:
             else:
                 groups.setdefault(key, []).extend(series.amounts or series.counts)
         return groups
+
+
+def _wrapped(before: float, after: float) -> float:
+    """By how much a counter of 32 bits grew."""
+    return float((after - before) % _WRAP)
+
+
+def _never_less(before: float, after: float) -> float:
+    """By how much an amount grew: the order of an addition may make it less in its last digit."""
+    return max(0.0, after - before)
 
 
 def _cumulated(buckets: Sums) -> Sums:
@@ -324,19 +356,29 @@ def keep_ticking(store: LocalStore) -> None:
 
 def _tick() -> None:
     while stores := list(_ticked):
-        left = min(store.tick() for store in stores)
+        left = min(map(_tick_one, stores))
         del stores
         time.sleep(max(left, 0.01))
 
 
+def _tick_one(store: LocalStore) -> float:
+    try:
+        return store.tick()
+    except Exception:  # noqa: BLE001  # one store's fault must not cost the others their edges
+        _LOG.exception("gwz-instrument could not remember what was counted")
+        return TIERS[0][0]
+
+
 def _unlock() -> None:
-    global _starting  # noqa: PLW0603  # a fork may have copied it locked by a thread that the child does not have
-    _starting = threading.Lock()
+    global _starting, _reading  # a fork may have copied them locked by a thread that the child does not have
+    _starting, _reading = threading.Lock(), threading.RLock()
 
 
 _ticked: "weakref.WeakSet[LocalStore]" = weakref.WeakSet()
 _thread: tuple[int, threading.Thread] | None = None
 _starting: threading.Lock
+_reading: threading.RLock
+"""Held while a history is read or added to; one for all, as that is done once a minute, and for each answer."""
 _unlock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_unlock)

@@ -7,10 +7,11 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel
 
+from gwz_instrument.health.scores import FAILURES
+from gwz_instrument.outcomes import SUCCESS
 from gwz_instrument.semconv import inference
 
 from .quantiles import Buckets, quantile
-from .scores import FAILURE_STATUSES, SUCCESS
 from .store import Ask, Store, Sums, View, Window
 
 CALLS: Final = inference.REQUESTS
@@ -100,7 +101,7 @@ def calls_by(sums: Sums) -> dict[tuple[str, ...], Calls]:
     for labels, number in sums.items():
         if number:
             key, status = labels[:-1], labels[-1]
-            calls = Calls(number, number * (status == SUCCESS), number * (status in FAILURE_STATUSES))
+            calls = Calls(number, number * (status == SUCCESS), number * (status in FAILURES))
             found[key] = found[key].plus(calls) if key in found else calls
     return found
 

@@ -3,7 +3,7 @@
 import hmac
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
@@ -15,12 +15,14 @@ from gwz_instrument.semconv import Endpoint, endpoints
 from gwz_instrument.settings import Settings
 
 from . import condition, models, speed, spending, traffic
-from .desk import Desk, reader_of
+from .desk import Desk
 from .far_end import FarEnds
 from .pages import Page
 
 _FAR_END_S: Final = 10.0
 _BEARER: Final = {"WWW-Authenticate": "Bearer"}
+_BY_TOKEN: Final[Any] = Security(HTTPBearer(auto_error=False, description="GWZ_API_TOKEN, or GWZ_ADMIN_TOKEN"))
+_BACK: Final = "Hours back from now"
 _TEST_LINE: Final = "test line of gwz-instrument"
 _TEST_SPAN: Final = "test span of gwz-instrument"
 _WHY: Final[dict[int | str, dict[str, Any]]] = {
@@ -37,11 +39,18 @@ _CLOSED: Final[dict[int | str, dict[str, Any]]] = {
     429: _WHY[429],
 }
 
-Provider = Annotated[str, Path(min_length=1, max_length=200, description="As in the label `provider`")]
-Model = Annotated[str, Path(min_length=1, max_length=200, description="As in the label `model`")]
+# Beside pydantic 2.12 and later the oldest FastAPI that is supported reads no `Annotated`: hence defaults.
+_PROVIDER: Final[Any] = Path(min_length=1, max_length=200, description="As in the label `provider`")
+_MODEL: Final[Any] = Path(min_length=1, max_length=200, description="As in the label `model`")
 
 
-Hours = Annotated[int, Query(ge=1, le=168, description="Hours back from now, 1 to 168")]
+def _whole(default: int, most: int, what: str) -> Any:
+    """A parameter that is a whole number from 1."""
+    return Query(default, ge=1, le=most, description=f"{what}, 1 to {most}")
+
+
+_HOUR: Final[Any] = _whole(1, 168, _BACK)
+_DAY_OF_HOURS: Final[Any] = _whole(24, 168, _BACK)
 
 
 class TestLog(BaseModel):
@@ -74,33 +83,32 @@ def _monitoring(desk: Desk, settings: Settings) -> APIRouter:  # noqa: C901  # a
     router = APIRouter(tags=["monitoring"], dependencies=[Depends(_reader(settings))])
     store, window_s = desk.store, settings.health_window_s
 
-    async def answer(request: Request, make: Callable[[], Page], *about: str) -> Response:
+    async def answer(request: Request, make: "partial[Page]", *about: str) -> Response:
         def known() -> Page:
             if about and not store.knows(*about):
                 raise HTTPException(404, _nobody(*about))
             return make()
 
-        question = (request.url.path, *sorted(request.query_params.multi_items()))
-        return await desk.page(_who(request), question, known)
+        return await desk.page(_who(request, settings), (make.func, *make.args[1:]), known)
 
     @_route(router, endpoints.HEALTH)
     async def health(request: Request) -> Response:
         return await answer(request, partial(condition.health, store, window_s))
 
     @_route(router, endpoints.PROVIDER)
-    async def health_of_provider(request: Request, provider: Provider) -> Response:
+    async def health_of_provider(request: Request, provider: str = _PROVIDER) -> Response:
         return await answer(request, partial(condition.one_health, store, provider, window_s), provider)
 
     @_route(router, endpoints.REALTIME)
-    async def realtime(request: Request, hours: Hours = 1) -> Response:
+    async def realtime(request: Request, hours: int = _HOUR) -> Response:
         return await answer(request, partial(traffic.realtime, store, hours, window_s))
 
     @_route(router, endpoints.HOURLY)
-    async def hourly(request: Request, provider: Provider, hours: Hours = 24) -> Response:
+    async def hourly(request: Request, provider: str = _PROVIDER, hours: int = _DAY_OF_HOURS) -> Response:
         return await answer(request, partial(traffic.hourly, store, provider, hours), provider)
 
     @_route(router, endpoints.ERROR_RATES)
-    async def error_rates(request: Request, hours: Hours = 24) -> Response:
+    async def error_rates(request: Request, hours: int = _DAY_OF_HOURS) -> Response:
         return await answer(request, partial(traffic.error_rates, store, hours))
 
     @_route(router, endpoints.ANOMALIES)
@@ -113,45 +121,42 @@ def _monitoring(desk: Desk, settings: Settings) -> APIRouter:  # noqa: C901  # a
         return await answer(request, partial(condition.breakers, store, window_s))
 
     @_route(router, endpoints.AVAILABILITY)
-    async def availability(
-        request: Request, days: Annotated[int, Query(ge=1, le=30, description="Days back from now, 1 to 30")] = 1
-    ) -> Response:
+    async def availability(request: Request, days: int = _whole(1, 30, "Days back from now")) -> Response:
         return await answer(request, partial(condition.availability, store, days))
 
     @_route(router, endpoints.TRENDING)
     async def trending(
         request: Request,
-        limit: Annotated[int, Query(ge=1, le=100, description="At most so many models, 1 to 100")] = 10,
+        limit: int = _whole(10, 100, "At most so many models"),
         sort_by: models.Sort = "requests",
         time_range: models.Range = "24h",
-        gateway: Annotated[str, Query(min_length=1, max_length=200, description="A provider, or all")] = "all",
+        gateway: str = Query(traffic.EVERYBODY, min_length=1, max_length=200, description="A provider, or all"),
     ) -> Response:
-        return await answer(request, partial(traffic.trending, store, limit, sort_by, time_range, gateway))
+        about = () if gateway == traffic.EVERYBODY else (gateway,)
+        return await answer(request, partial(traffic.trending, store, limit, sort_by, time_range, gateway), *about)
 
     @_route(router, endpoints.LATENCY_TRENDS)
-    async def latency_trends(request: Request, provider: Provider, hours: Hours = 24) -> Response:
+    async def latency_trends(request: Request, provider: str = _PROVIDER, hours: int = _DAY_OF_HOURS) -> Response:
         return await answer(request, partial(speed.trends, store, provider, hours), provider)
 
     @_route(router, endpoints.LATENCY)
-    async def latency(request: Request, provider: Provider, model: Model, hours: Hours = 1) -> Response:
+    async def latency(request: Request, provider: str = _PROVIDER, model: str = _MODEL, hours: int = _HOUR) -> Response:
         return await answer(request, partial(speed.of_model, store, provider, model, hours), provider, model)
 
     @_route(router, endpoints.ERRORS)
     async def errors(
         request: Request,
-        provider: Provider,
-        limit: Annotated[int, Query(ge=1, le=1000, description="At most so many failures, 1 to 1000")] = 100,
+        provider: str = _PROVIDER,
+        limit: int = _whole(100, 1000, "At most so many failures"),
     ) -> Response:
         return await answer(request, partial(condition.failures, store, provider, limit), provider)
 
     @_route(router, endpoints.COSTS)
-    async def costs(
-        request: Request, days: Annotated[int, Query(ge=1, le=90, description="Days back from now, 1 to 90")] = 7
-    ) -> Response:
+    async def costs(request: Request, days: int = _whole(7, 90, "Days back from now")) -> Response:
         return await answer(request, partial(spending.costs, store, days))
 
     @_route(router, endpoints.TOKENS)
-    async def tokens(request: Request, hours: Hours = 24) -> Response:
+    async def tokens(request: Request, hours: int = _DAY_OF_HOURS) -> Response:
         return await answer(request, partial(traffic.tokens, store, hours))
 
     return router
@@ -159,14 +164,16 @@ def _monitoring(desk: Desk, settings: Settings) -> APIRouter:  # noqa: C901  # a
 
 def _instrumentation(desk: Desk, far_ends: FarEnds, settings: Settings) -> APIRouter:
     administrator = Depends(_administrator(settings))
+    reader = administrator if settings.monitoring_auth is not None else Depends(_reader(settings))
     router = APIRouter(tags=["instrumentation"])
 
     async def answer(request: Request, make: Callable[[], Any]) -> Response:
-        body = await desk.work(_who(request), make, _FAR_END_S)
+        body = await desk.work(_who(request, settings), make, _FAR_END_S)
         status = 503 if body.status == "failed" else 200
-        return Response(body.model_dump_json(by_alias=True), status, media_type="application/json")
+        headers = {"Cache-Control": "no-store"}
+        return Response(body.model_dump_json(by_alias=True), status, headers, media_type="application/json")
 
-    @_route(router, endpoints.INSTRUMENTATION, dependencies=[Depends(_reader(settings))])
+    @_route(router, endpoints.INSTRUMENTATION, dependencies=[reader])
     async def health(request: Request) -> Response:
         with_urls = _is(_token(request), settings.admin_token)
         return await answer(request, partial(far_ends.health, with_urls=with_urls))
@@ -194,7 +201,7 @@ def _instrumentation(desk: Desk, far_ends: FarEnds, settings: Settings) -> APIRo
 def _route(router: APIRouter, endpoint: Endpoint, dependencies: Sequence[Any] = ()) -> Callable[[Any], Any]:
     """Register a handler; the model of its answer is for the documentation, the handler makes the bytes."""
     model: Any = getattr(models, endpoint.answer)
-    about = "{provider}" in endpoint.path
+    about = "{provider}" in endpoint.path or endpoint is endpoints.TRENDING
     if endpoint in endpoints.MONITORING:
         responses = {**_WHY, **(_UNKNOWN if about else {})}
     else:
@@ -217,7 +224,7 @@ def _reader(settings: Settings) -> Callable[..., Any]:
         admit: Callable[..., Any] = settings.monitoring_auth
         return admit
 
-    def reader(given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]) -> None:
+    def reader(given: HTTPAuthorizationCredentials | None = _BY_TOKEN) -> None:
         token = given.credentials if given is not None else None
         if settings.api_token and not (_is(token, settings.api_token) or _is(token, settings.admin_token)):
             raise HTTPException(401, "Send Authorization: Bearer with the text of GWZ_API_TOKEN", _BEARER)
@@ -226,7 +233,7 @@ def _reader(settings: Settings) -> Callable[..., Any]:
 
 
 def _administrator(settings: Settings) -> Callable[..., Any]:
-    def administrator(given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]) -> None:
+    def administrator(given: HTTPAuthorizationCredentials | None = _BY_TOKEN) -> None:
         if not settings.admin_token:
             raise HTTPException(403, "This is closed: set GWZ_ADMIN_TOKEN to open it to who knows that")
         if not _is(given.credentials if given is not None else None, settings.admin_token):
@@ -247,8 +254,13 @@ def _is(given: str | None, wanted: str | None) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), wanted.encode())
 
 
-def _who(request: Request) -> str:
-    return reader_of(request.headers.get("authorization"), request.client.host if request.client else "")
+def _who(request: Request, settings: Settings) -> str:
+    """A name for who asks, for the limit: the token that opened the door, or else where the question came from."""
+    token = _token(request)
+    for name, wanted in (("reader", settings.api_token), ("administrator", settings.admin_token)):
+        if _is(token, wanted):
+            return name
+    return f"host {request.client.host if request.client else ''}"
 
 
 def _nobody(provider: str, model: str | None = None) -> str:
@@ -275,7 +287,6 @@ _ALLOWED_AT: Final = {
     (endpoints.AVAILABILITY.path, "days"): "a whole number from 1 to 30",
     (endpoints.ERRORS.path, "limit"): "a whole number from 1 to 1000",
 }
-_bearer = HTTPBearer(auto_error=False, description="GWZ_API_TOKEN, or GWZ_ADMIN_TOKEN")
 _ALLOWED: Final = {
     "hours": "a whole number from 1 to 168",
     "days": "a whole number from 1 to 90",

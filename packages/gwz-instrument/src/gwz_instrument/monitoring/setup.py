@@ -1,6 +1,7 @@
 """Opens the JSON endpoints of an application: which store, with which tokens, or why not."""
 
 import logging
+import warnings
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gwz_instrument import multiprocess
 from gwz_instrument.metrics import Collectors
 from gwz_instrument.recording import Recording
-from gwz_instrument.settings import LOCAL, Settings
+from gwz_instrument.settings import LOCAL, Settings, SettingsError
 
 from .door import Door
 from .fetch import Server
@@ -67,9 +68,21 @@ def open_door(  # noqa: PLR0917  # what the application has
     store, keep_up = _store(settings, collectors, recording)
     make = partial(_make, settings, store, recording, handler, spans_out)
     door = Door(make, collectors, app, keep_up)
+    if settings.monitoring_auth is not None:
+        _check(door)
     if hasattr(app, "openapi"):
         door.document()
     return door
+
+
+def _check(door: Door) -> None:
+    """SettingsError if FastAPI takes no dependency for what is to admit readers."""
+    try:
+        door.app()
+    except Exception as error:
+        raise SettingsError(
+            [f"monitoring_auth is no dependency of FastAPI ({type(error).__name__}: {error}): correct its parameters"]
+        ) from error
 
 
 def _store(settings: Settings, collectors: Collectors, recording: Recording) -> tuple[Store, Callable[[], None]]:
@@ -103,7 +116,9 @@ def _make(
     from .router import make_app  # noqa: PLC0415
 
     desk = Desk(store, rate=settings.monitoring_rate, complain=partial(recording.complain, "monitoring"))
-    return make_app(desk, FarEnds(settings, handler, spans_out), settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pydantic's at how an old FastAPI makes fields
+        return make_app(desk, FarEnds(settings, handler, spans_out), settings)
 
 
 def _bearer(token: str | None) -> dict[str, str]:

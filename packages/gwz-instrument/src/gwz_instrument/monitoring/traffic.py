@@ -32,7 +32,7 @@ from .store import HOUR_S, Ask, Store, Sums, Window
 PROVIDER, MODEL = inference.PROVIDER.name, inference.MODEL.name
 _STATUS, _TYPE = inference.STATUS.name, inference.TOKEN_TYPE.name
 RANGES_S: Final = {"1h": HOUR_S, "24h": 24 * HOUR_S, "7d": 168 * HOUR_S, "30d": 720 * HOUR_S}
-_EVERYBODY: Final = "all"
+EVERYBODY: Final = "all"
 
 
 def realtime(store: Store, hours: int, health_window_s: float) -> Page:
@@ -97,13 +97,11 @@ def error_rates(store: Store, hours: int) -> Page:
     return Page(body, window)
 
 
-def trending(
-    store: Store, limit: int, sort_by: models.Sort, time_range: models.Range, gateway: str
-) -> Page:  # its parameters
+def trending(store: Store, limit: int, sort_by: models.Sort, time_range: models.Range, gateway: str) -> Page:
     """`/v1/models/trending`."""
     view = store.look(RANGES_S[time_range])
     window = view.window
-    where = () if gateway == _EVERYBODY else ((PROVIDER, gateway),)
+    where = () if gateway == EVERYBODY else ((PROVIDER, gateway),)
     by = (MODEL, PROVIDER)
     statuses, types, dollars, buckets, seconds = whole(
         view,
