@@ -723,3 +723,17 @@ def test_a_gateway_that_was_never_seen_is_not_found():
     with Client(app) as client:
         assert client.get("/v1/models/trending?gateway=nobody", headers=TOKEN).status_code == 404
         assert client.get("/v1/models/trending?gateway=idle", headers=TOKEN).json()["data"] == []
+
+
+def test_the_parameters_of_the_contract_are_those_that_are_read():
+    """Their names, their defaults and what is allowed."""
+    app, _ = make()
+    paths = {path.replace("/{model}", "/{model:path}"): methods for path, methods in app.openapi()["paths"].items()}
+    for endpoint in endpoints.ENDPOINTS:
+        read = {
+            one["name"]: (one["schema"].get("default"), one["schema"].get("minimum"), one["schema"].get("maximum"))
+            for one in paths[endpoint.path][endpoint.method.lower()].get("parameters", ())
+            if one["in"] == "query"
+        }
+        declared = {one.name: (one.default, 1 if one.maximum else None, one.maximum) for one in endpoint.parameters}
+        assert read == declared, endpoint.path

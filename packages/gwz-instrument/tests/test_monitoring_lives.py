@@ -3,25 +3,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gwz_instrument.monitoring.lives import (
+    Frame,
     Life,
     Readings,
+    comers,
+    doubled,
     increases,
-    interval,
+    last_scrapes,
     lives_of,
-    longest_gap,
-    times_to_read,
+    pace,
+    places_to_read,
+    with_origins,
 )
 from gwz_instrument.monitoring.quantiles import by_group, quantile
 
-ONE = ("job", "app:1")
+ONE = (("instance", "app:1"), ("job", "job"))
+RELABELLED = (("cluster", "eu"), *ONE)
+OTHER = (("instance", "app:2"), ("job", "job"))
+FRAME = Frame(0.0, 100.0, 10.0)
 
 
-def readings(values):
-    return Readings({at: {ONE: {("groq",): value}} for at, value in values.items()})
+def readings(values, target=ONE):
+    return Readings({at: {target: {("groq",): value}} for at, value in values.items()})
 
 
 def grown(lives, edges, values):
     return [sums.get(("groq",), 0.0) for sums in increases(lives, edges, readings(values))]
+
+
+def spans(lives):
+    return [(life.first, life.last, life.born) for life in lives]
 
 
 def test_a_process_that_lives_throughout_grew_by_what_lies_between_the_edges():
@@ -36,21 +47,78 @@ def test_a_process_that_was_born_began_at_zero():
 
 def test_a_process_that_lived_unseen_is_counted_from_where_it_was_first_seen():
     life = Life(ONE, 30.0, 100.0, born=False)
-    assert times_to_read(life, [0.0, 100.0]) == [30.0]
+    assert places_to_read(life, [0.0, 100.0]) == [(ONE, 30.0)]
+    assert not life.is_known(0.0)
     assert grown([life], [0.0, 50.0, 100.0], {30.0: 1000.0, 50.0: 1004.0, 100.0: 1009.0}) == [4.0, 5.0]
 
 
 def test_a_process_that_ended_is_read_at_its_last_scrape():
     life = Life(ONE, 0.0, 70.0, born=False)
-    assert times_to_read(life, [0.0, 50.0, 100.0]) == [70.0]
+    assert places_to_read(life, [0.0, 50.0, 100.0]) == [(ONE, 70.0)]
     assert grown([life], [0.0, 50.0, 100.0], {0.0: 1.0, 50.0: 2.0, 70.0: 8.0}) == [1.0, 6.0]
 
 
 def test_a_restart_behind_the_same_address_makes_two_lives():
-    heartbeat = [(0.0, 90.0), (10.0, 91.0), (20.0, 0.0), (30.0, 1.0)]
-    before, after = lives_of(ONE, heartbeat)
-    assert (before, after) == (Life(ONE, 0.0, 10.0, born=False), Life(ONE, 20.0, 30.0, born=True))
-    assert grown([before, after], [0.0, 30.0], {0.0: 100.0, 10.0: 130.0, 30.0: 150.0}) == [180.0]
+    heartbeat = [(10.0, 91.0), (20.0, 0.0), (30.0, 1.0)]
+    lives = lives_of(ONE, heartbeat, FRAME, seen=0.0, alive=True)
+    assert spans(lives) == [(0.0, 10.0, False), (20.0, 100.0, True)]
+    assert grown(lives, [0.0, 100.0], {0.0: 100.0, 10.0: 130.0, 100.0: 150.0}) == [180.0]
+
+
+def test_a_heartbeat_that_has_not_grown_is_another_process_s():
+    lives = lives_of(ONE, [(10.0, 0.0), (20.0, 0.0), (30.0, 0.0)], FRAME)
+    assert spans(lives) == [(10.0, 10.0, True), (20.0, 20.0, True), (30.0, 30.0, True)]
+
+
+def test_a_restart_just_before_the_window_leaves_one_life_in_it():
+    (life,) = lives_of(ONE, [(-20.0, 50.0), (-5.0, 0.0), (5.0, 1.0)], FRAME, seen=-5.0, alive=True)
+    assert spans([life]) == [(0.0, 100.0, False)]
+
+
+def test_a_series_that_was_taken_for_ended_at_the_start_is_counted_from_its_last_scrape_before():
+    (life,) = lives_of(ONE, [(-20.0, 50.0), (15.0, 51.0)], FRAME, alive=True)
+    assert life.origin == (ONE, -20.0)
+    assert life.is_known(0.0)
+    assert grown([life], [0.0, 100.0], {-20.0: 7.0, 100.0: 9.0}) == [2.0]
+
+
+def test_a_process_that_shows_nothing_but_what_it_showed_at_the_start_lives_on():
+    assert spans(lives_of(ONE, [], FRAME, seen=-1.0, alive=True)) == [(0.0, 100.0, False)]
+    assert lives_of(ONE, [(-20.0, 50.0)], FRAME) == []
+
+
+@pytest.mark.parametrize(
+    ("beat", "started", "born", "early"),
+    [
+        (3.0, None, True, False),
+        (300.0, None, False, False),
+        (300.0, 20.0, True, False),  # others read /metrics too
+        (300.0, -100.0, True, True),  # a slow start: some of it may be before the window
+        (3.0, -9000.0, False, False),  # nobody ever read /metrics
+    ],
+)
+def test_when_a_process_was_started_tells_better_than_its_heartbeat_whether_it_was_born(beat, started, born, early):
+    lives = lives_of(ONE, [(30.0, beat), (40.0, beat + 1)], FRAME, alive=True)
+    assert comers(lives, FRAME) == lives
+    (life,) = with_origins(lives, {} if started is None else {ONE: started}, FRAME)
+    assert (life.born, life.early) == (born, early)
+
+
+@pytest.mark.parametrize(("started", "origin"), [(None, (ONE, 40.0)), (-500.0, (ONE, 40.0)), (45.0, None)])
+def test_a_process_that_got_another_label_goes_on(started, origin):
+    before = lives_of(ONE, [(30.0, 60.0), (40.0, 61.0)], FRAME, seen=0.0)
+    after = lives_of(RELABELLED, [(50.0, 62.0)], FRAME, alive=True)
+    _, life = with_origins(before + after, {} if started is None else {RELABELLED: started}, FRAME)
+    assert (life.origin, life.born) == (origin, origin is None)
+
+
+def test_two_targets_of_one_address_may_follow_each_other_and_not_go_on_together():
+    def of(target, first, last):
+        return Life(target, first, last, born=False)
+
+    assert doubled([of(ONE, 0.0, 50.0), of(RELABELLED, 60.0, 100.0), of(OTHER, 0.0, 100.0)], FRAME) is None
+    assert doubled([of(ONE, 0.0, 50.0), of(ONE, 60.0, 100.0)], FRAME) is None
+    assert doubled([of(RELABELLED, 20.0, 100.0), of(ONE, 0.0, 90.0)], FRAME) == (ONE, RELABELLED)
 
 
 def test_a_scrape_that_is_missing_at_an_edge_moves_counts_to_the_next_time_and_loses_none():
@@ -59,25 +127,29 @@ def test_a_scrape_that_is_missing_at_an_edge_moves_counts_to_the_next_time_and_l
 
 
 def test_two_processes_are_added_up():
-    other = ("job", "app:2")
-    read = Readings({0.0: {ONE: {(): 1.0}, other: {(): 5.0}}, 10.0: {ONE: {(): 2.0}, other: {(): 9.0}}})
-    lives = [Life(ONE, 0.0, 10.0, born=False), Life(other, 0.0, 10.0, born=False)]
+    read = Readings({0.0: {ONE: {(): 1.0}, OTHER: {(): 5.0}}, 10.0: {ONE: {(): 2.0}, OTHER: {(): 9.0}}})
+    lives = [Life(ONE, 0.0, 10.0, born=False), Life(OTHER, 0.0, 10.0, born=False)]
     assert increases(lives, [0.0, 10.0], read) == [{(): 5.0}]
 
 
-def test_nothing_was_scraped_of_an_instance_without_a_heartbeat():
-    assert lives_of(ONE, []) == []
+def test_nothing_was_scraped_of_a_target_without_a_heartbeat():
+    assert lives_of(ONE, [], FRAME) == []
 
 
-def test_the_longest_gap_reaches_to_the_edges():
-    assert longest_gap([[(10.0, 1.0), (20.0, 2.0)], [(60.0, 1.0)]], 0.0, 100.0) == 40.0
-    assert longest_gap([], 0.0, 100.0) == 100.0
+def test_the_pace_of_scrapes_is_their_usual_pause_whatever_the_heartbeat_says():
+    inflated = [(at * 15.0, at * 300.0) for at in range(9)]
+    assert pace([inflated, [(0.0, 1.0), (10.0, 2.0), (20.0, 3.0), (120.0, 4.0)]]) == 15.0
+    assert pace([]) == pace([[(0.0, 4.0)]]) == 60.0
+    assert pace([[(0.0, 4.0), (86400.0, 5.0)]]) == 300.0
 
 
-def test_the_pace_of_scrapes_is_told_from_the_heartbeats():
-    assert interval([[(0.0, 4.0), (60.0, 8.0)], [(0.0, 0.0), (60.0, 12.0)]]) == 15.0
-    assert interval([]) == 60.0
-    assert interval([[(0.0, 4.0), (86400.0, 5.0)]]) == 300.0
+def test_a_window_ends_with_the_oldest_of_the_last_scrapes_of_those_that_are_alive():
+    def ended(*lasts):
+        return [[(at, 1.0)] for at in lasts]
+
+    assert last_scrapes(ended(100.0, 93.0, 40.0), 10.0) == (93.0, 100.0)
+    assert last_scrapes(ended(100.0), 10.0) == (100.0, 100.0)
+    assert last_scrapes([], 10.0) is None
 
 
 @given(

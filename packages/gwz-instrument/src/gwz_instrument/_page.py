@@ -8,7 +8,7 @@ from . import semconv
 from ._markdown import code, table
 from .faults import Fault
 from .judge import NAMESPACES
-from .semconv import Attribute, Field, Label, Metric, Span, logs, spans
+from .semconv import Attribute, Field, Label, Metric, Parameter, Span, logs, spans
 
 GENERATED = "<!-- Written by `nox -s generate` from gwz_instrument.semconv: change that, never this file. -->"
 
@@ -73,17 +73,27 @@ def _endpoints() -> Iterable[str]:
     from .monitoring.fields import fields_of  # noqa: PLC0415  # pydantic, which a reader of the page does not need
 
     yield "## JSON endpoints"
-    yield (
-        "The application's own OpenAPI page has their parameters. `*` stands for a name, `[]` for each member of a list. "
-        "Where nothing is known there is `null`, never 0."
-    )
+    yield ("`*` stands for a name, `[]` for each member of a list. Where nothing is known there is `null`, never 0.")
     for entry in semconv.endpoints.ENDPOINTS:
         yield f"### {code(f'{entry.method} {entry.path}')}"
         yield _prose(entry.brief)
+        if entry.parameters:
+            yield table(("Parameter", "Allowed", "Without it"), map(_parameter, entry.parameters))
         yield table(
             ("Field", "Type", "May be null", "What it says"),
             ((code(one.path), one.type, "yes" if one.nullable else "", _prose(one.brief)) for one in fields_of(entry)),
         )
+
+
+def _parameter(one: Parameter) -> Sequence[str]:
+    allowed = (
+        ", ".join(map(code, one.values))
+        if one.values
+        else f"1 to {one.maximum}"
+        if one.maximum
+        else "a provider, or all"
+    )
+    return code(one.name), allowed, code(str(one.default))
 
 
 def _faults() -> Iterable[str]:

@@ -5,7 +5,7 @@ from importlib.resources import files
 from typing import Any
 
 from . import semconv
-from .semconv import Attribute, Endpoint, Field, Label, Metric, Span, endpoints, logs, spans
+from .semconv import Attribute, Endpoint, Field, Label, Metric, Parameter, Span, endpoints, logs, spans
 
 SCHEMA = 1
 """Raised when a reader of the document would have to change."""
@@ -78,6 +78,7 @@ def _endpoint(entry: Endpoint) -> dict[str, Any]:
         "method": entry.method,
         "path": entry.path,
         "many": entry.many,
+        "parameters": [_parameter(one) for one in entry.parameters],
         "fields": [
             {
                 "name": one.path,
@@ -88,6 +89,17 @@ def _endpoint(entry: Endpoint) -> dict[str, Any]:
             for one in fields_of(entry)
         ],
         "brief": entry.brief,
+    }
+
+
+def _parameter(one: Parameter) -> dict[str, Any]:
+    number = isinstance(one.default, int)
+    return {
+        "name": one.name,
+        "type": "integer" if number else "string",
+        "default": one.default,
+        **({"minimum": 1, "maximum": one.maximum} if number else {}),
+        **({"values": list(one.values)} if one.values else {}),
     }
 
 

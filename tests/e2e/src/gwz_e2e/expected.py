@@ -259,8 +259,9 @@ class Expected:
                 planned.setdefault((str(entry.model), _errors_of(entry)[0]), []).append(entry.planned_delay_s)
         rows = _failures(answer.body, planned, self.books)
         now = time.time() + 1.0
-        window = {"from": Moment(0.0, self.books.began), "to": Moment(self.books.ended, now), "complete": True}
-        return {**window, "source": self.source, "exact": True, "rows": rows}
+        window = {"from": Moment(0.0, self.books.began), "to": Moment(self.books.ended, now)}
+        # The lines of requests, which Prometheus' store reads, name the last call only.
+        return {**window, "source": self.source, "complete": self.source == "local", "exact": True, "rows": rows}
 
     def costs(self, answer: Answer) -> Any:
         """`/api/monitoring/cost-analysis`."""

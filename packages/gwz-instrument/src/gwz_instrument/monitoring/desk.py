@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
+from functools import partial
 from math import ceil
 from typing import Final, NamedTuple, TypeVar
 
@@ -15,13 +16,15 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from .pages import Page, utc
-from .store import Store, Unavailable, Window
+from .store import Store, Unavailable, Window, deadline
 from .workers import Workers
 
 FRESH_S: Final = 1.0
 DEADLINE_S: Final = 1.9
 """What a question may take, the wait for a thread included."""
 RETRY_S: Final = 2
+_MARGIN_S: Final = 0.2
+"""For what follows the store's answer: its reason for having none is to be told in time."""
 _THREADS: Final = 4
 _MOST_ANSWERS: Final = 500
 _MOST_READERS: Final = 1000
@@ -111,7 +114,8 @@ class Desk:
                 return kept.future
             self._admit(reader)
             self._forget(now)
-            future = self._questions.submit(lambda: _answer(make(), self.store.source), self._deadline_s)
+            until = time.monotonic() + self._deadline_s
+            future = self._questions.submit(partial(_answered, make, self.store.source, until), self._deadline_s)
             self._answers[question] = _Kept(now + FRESH_S, future)
             self._answers.move_to_end(question)
             return future
@@ -157,6 +161,12 @@ class Desk:
 
 def _unavailable(reason: str) -> HTTPException:
     return HTTPException(503, reason, {"Retry-After": str(RETRY_S)})
+
+
+def _answered(make: Callable[[], Page], source: str, until: float) -> _Answer:
+    """The answer, of a store that is given no longer than whoever waits for it."""
+    with deadline(max(0.0, until - time.monotonic() - _MARGIN_S)):
+        return _answer(make(), source)
 
 
 def _answer(page: Page, source: str) -> _Answer:

@@ -3,7 +3,6 @@
 http.client rather than requests: no instrumentation makes spans of what it does, so that looking changes nothing of what is seen.
 """
 
-import json
 import socket
 import ssl
 import threading
@@ -12,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import unquote, urlencode, urlsplit
 
 from gwz_instrument.logs.connection import basic, tls_context
@@ -21,7 +20,6 @@ from .store import Unavailable
 
 MAX_BYTES: Final = 32 * 1024 * 1024
 _CHUNK: Final = 256 * 1024
-_SHOWN: Final = 300
 
 REFUSED, DNS, TLS, TIMEOUT, BROKEN = "refused", "dns", "tls", "timeout", "broken"
 """Why there was no answer at all; else the reason is its status."""
@@ -30,11 +28,9 @@ REFUSED, DNS, TLS, TIMEOUT, BROKEN = "refused", "dns", "tls", "timeout", "broken
 class FetchError(Unavailable):
     """There is no good answer: `reason` is one word or a status, the message names the server and a cure."""
 
-    def __init__(self, reason: str, message: str, *, said: str = "") -> None:
+    def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
-        self.said = said
-        """What the server answered, shortened; it may name what only an administrator should see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +39,6 @@ class Answer:
 
     status: int
     body: bytes
-
-    def json(self) -> Any:
-        """The body as JSON; ValueError if it is none."""
-        return json.loads(self.body)
 
 
 class _Question(NamedTuple):
@@ -129,14 +121,13 @@ class Server:
 
     def error_of(self, answer: Answer) -> FetchError:
         """What an answer that is none says."""
-        said = answer.body[:_SHOWN].decode("utf-8", "replace").strip()
         if answer.status in (401, 403):
             cure = f"give it the credentials that it wants, in {self.variable} or its token"
         elif answer.status == 404:
             cure = f"check {self.variable}: something else answers there, or under another path"
         else:
             cure = f"look at the log of {self.name}"
-        return FetchError(str(answer.status), f"{self.name} answered {answer.status}: {cure}", said=said)
+        return FetchError(str(answer.status), f"{self.name} answered {answer.status}: {cure}")
 
     def close(self) -> None:
         """Close this thread's connection."""

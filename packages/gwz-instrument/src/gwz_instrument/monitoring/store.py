@@ -1,8 +1,11 @@
 """What the endpoints ask of their numbers' source, and what it answers: increases of counters between edges in time."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, Protocol
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from gwz_instrument.semconv import Metric
 
@@ -57,10 +60,6 @@ class Window:
         """As `counted`, for what is not a whole number."""
         return number if number or self.complete else None
 
-    def inexact(self) -> "Window":
-        """The same window, of which counts are within a scrape interval."""
-        return replace(self, exact=False)
-
 
 class Failed(NamedTuple):
     """A call that failed, when it ended in seconds since 1970, and how long it took."""
@@ -114,3 +113,30 @@ class Store(Protocol):
 
 class Unavailable(Exception):  # noqa: N818  # it says what the store is
     """The store does not answer; the message says which hop failed, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sitting:
+    """What is asked for one answer: until when of the monotonic clock, and what a store keeps meanwhile."""
+
+    until: float
+    kept: dict[int, Any] = field(default_factory=dict)
+
+
+SITTING: Final[ContextVar[Sitting | None]] = ContextVar("gwz_monitoring_sitting", default=None)
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """All that a store is asked within this block, in this thread, has so many seconds together."""
+    token = SITTING.set(Sitting(time.monotonic() + seconds))
+    try:
+        yield
+    finally:
+        SITTING.reset(token)
+
+
+def until(seconds: float) -> float:
+    """When what is asked now has to be answered, by the monotonic clock; in so many seconds if nobody set a deadline."""
+    sitting = SITTING.get()
+    return time.monotonic() + seconds if sitting is None else sitting.until

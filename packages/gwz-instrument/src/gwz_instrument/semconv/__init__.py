@@ -4,7 +4,7 @@ Dashboards, checks and emitters refer to these entries and never to strings of t
 """
 
 from . import business, cache, database, endpoints, health, http, inference, logs, process, providers, spans, stages
-from .model import Attribute, Endpoint, Field, Label, Metric, Span
+from .model import Attribute, Endpoint, Field, Label, Metric, Parameter, Span
 
 CORE: tuple[Metric, ...] = (*http.METRICS, *health.METRICS, *process.METRICS)
 """What `instrument(app)` alone emits."""
@@ -29,6 +29,7 @@ __all__ = [
     "Field",
     "Label",
     "Metric",
+    "Parameter",
     "Span",
     "business",
     "cache",

@@ -79,6 +79,17 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of an endpoint's query: a whole number in a range, or a text, of which `values` are all there are."""
+
+    name: str
+    default: int | str
+    maximum: int | None = None
+    """Of a number; the least is 1."""
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """A JSON endpoint: `answer` names the model in `monitoring.models` that its body is, or is a list of if it is `many`."""
 
@@ -87,3 +98,4 @@ class Endpoint:
     brief: str
     answer: str
     many: bool = False
+    parameters: tuple[Parameter, ...] = ()
