@@ -108,7 +108,7 @@ def keep_balance() -> None:
 
 def hide_failures() -> None:
     """Let the endpoints take a stream that broke for no failure; what Prometheus scrapes stays as it is."""
-    pages.FAILURE_STATUSES = pages.FAILURE_STATUSES - {outcomes.STREAM_ERROR}  # type: ignore[attr-defined]
+    pages.FAILURES = pages.FAILURES - {outcomes.STREAM_ERROR}  # type: ignore[attr-defined]
 
 
 def _each_line(deal: Callable[[Callable[[], None], int], None]) -> None:
