@@ -19,6 +19,7 @@ def test_addresses_come_from_the_operator_s_environment(by_uid: dict[str, dict[s
         "grafana_prometheus": "${PROMETHEUS_INTERNAL_URL}",
         "grafana_loki": "${LOKI_URL}",
         "grafana_tempo": "${TEMPO_INTERNAL_URL}",
+        "gatewayz_api": "${GWZ_API_URL}",
     }
 
 
@@ -45,3 +46,9 @@ def test_a_trace_leads_to_its_lines_its_metrics_and_the_service_map(by_uid: dict
     ]
     assert joins["serviceMap"] == {"datasourceUid": "grafana_prometheus"}
     assert (joins["tracesToLogsV2"]["spanStartTimeShift"], joins["tracesToLogsV2"]["spanEndTimeShift"]) == ("-5m", "5m")
+
+
+def test_the_token_of_the_json_endpoints_is_a_secret_and_goes_to_them_only(by_uid: dict[str, dict[str, Any]]) -> None:
+    source = by_uid["gatewayz_api"]
+    assert source["secureJsonData"] == {"bearerToken": "${GWZ_API_TOKEN}"}
+    assert source["jsonData"] == {"allowedHosts": ["${GWZ_API_URL}"], "auth_method": "bearerToken"}

@@ -15,12 +15,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository of its own, with one folder for generated files."""
     monkeypatch.setattr(generate, "_REPOSITORY", tmp_path)
     monkeypatch.setattr(generate, "FOLDERS", (tmp_path / "generated",))
+    monkeypatch.setattr(generate, "RULES", tmp_path / "rules")
     return tmp_path / "generated"
 
 
 def test_the_committed_files_are_those_that_the_code_writes() -> None:
-    wanted = generate.rendered()
-    assert [path for folder in generate.FOLDERS for path in generate.drifted(folder, wanted)] == []
+    drifted = [path for folder, files in generate.destinations().items() for path in generate.drifted(folder, files)]
+    assert drifted == []
 
 
 def test_what_is_written_passes_the_check(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,4 +60,31 @@ def test_the_index_names_the_command_and_every_dashboard(folder: Path) -> None:
     assert "nox -s generate" in json.loads((folder / "datasources.json").read_text())["generated"]
     for entry in index["dashboards"]:
         assert json.loads((folder / entry["file"]).read_text())["uid"] == entry["uid"]
-    assert index["folders"] == [{"uid": "gwz-backend", "title": "Backend"}]
+    assert {folder["uid"]: folder["title"] for folder in index["folders"]} == {
+        "gwz-executive": "Executive",
+        "gwz-backend": "Backend",
+        "gwz-gateway": "Gateway",
+        "gwz-models": "Models",
+        "gwz-logs": "Logs",
+        "gwz-alerts": "Alerts",
+    }
+    for path in [*index["rules"], *index["alerts"]]:
+        assert (folder / path).is_file()
+
+
+def test_what_others_write_into_the_bundle_is_left_alone(folder: Path) -> None:
+    generate.main([])
+    for name in ("contact-points.json", "templates/mail.tmpl"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("{}")
+    assert generate.main(["--check"]) == 0
+    generate.main([])
+    assert (folder / "templates" / "mail.tmpl").is_file()
+
+
+def test_prometheus_gets_the_same_rules_and_no_others(folder: Path, tmp_path: Path) -> None:
+    generate.main([])
+    for name in ("gwz-http.yml", "gwz-providers.yml"):
+        assert (tmp_path / "rules" / name).read_text() == (folder / "rules" / name).read_text()
+    (tmp_path / "rules" / "old.yml").write_text("groups: []")
+    assert generate.main(["--check"]) == 1

@@ -1,14 +1,16 @@
-"""The three data sources, joined so that an exemplar leads to its trace, a trace to its logs and metrics, and a line to its trace."""
+"""The four data sources, three joined so that an exemplar leads to its trace, a trace to its logs and metrics, and a line to its trace."""
 
 from typing import Any
 
 from gwz_dashboards import queries, tempo_metrics
+from gwz_dashboards.json_queries import API_TYPE, API_UID
 from gwz_dashboards.panels import LOKI_UID, PROMETHEUS_UID, TEMPO_UID
 from gwz_dashboards.queries import Match
 from gwz_instrument.semconv import logs
 
 # The scrape interval of stack/prometheus/prometheus.yml: `$__rate_interval` becomes four times it.
 SCRAPE_INTERVAL = "15s"
+_API_URL = "${GWZ_API_URL}"
 
 # A trace's lines are looked for in all applications: the provider that failed may have logged the reason.
 _LINES_OF_TRACE = f'{queries.lines(Match(logs.APP, ".+", "=~"))} | {logs.TRACE_ID.name}="${{__trace.traceId}}"'
@@ -67,6 +69,15 @@ def datasources() -> list[dict[str, Any]]:
                     "tags": [{"key": "service.name", "value": tempo_metrics.SERVICE.name}],
                 },
             },
+        },
+        {
+            **_proxied(API_UID, "GatewayZ API", API_TYPE, _API_URL),
+            "jsonData": {
+                # The plugin sends its token to these hosts only, and asks none without them.
+                "allowedHosts": [_API_URL],
+                "auth_method": "bearerToken",
+            },
+            "secureJsonData": {"bearerToken": "${GWZ_API_TOKEN}"},
         },
     ]
 

@@ -1,18 +1,24 @@
 """The kinds of panels and queries that our dashboards are made of, each with its settings made once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from string import ascii_uppercase
+from typing import Any, Protocol, Self, TypeVar
 
 from grafana_foundation_sdk.builders import (
     bargauge,
     common,
     dashboard,
+    gauge,
     logs,
     loki,
+    piechart,
     prometheus,
     stat,
     table,
     tempo,
     timeseries,
+    xychart,
 )
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.variants import Dataquery
@@ -20,102 +26,347 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.common import (
     BigValueColorMode,
     BigValueGraphMode,
+    BigValueTextMode,
+    GraphDrawStyle,
+    GraphThresholdsStyleMode,
     LegendDisplayMode,
     LegendPlacement,
     LogsSortOrder,
     SortOrder,
+    StackingMode,
     TooltipDisplayMode,
     VisibilityMode,
     VizOrientation,
 )
 from grafana_foundation_sdk.models.dashboard import FieldColorModeId
+from grafana_foundation_sdk.models.piechart import PieChartLegendValues, PieChartType
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from grafana_foundation_sdk.models.tempo import SearchTableType
 
 PROMETHEUS_UID = "grafana_prometheus"
 LOKI_UID = "grafana_loki"
 TEMPO_UID = "grafana_tempo"
 PROMETHEUS = model.DataSourceRef(type_val="prometheus", uid=PROMETHEUS_UID)
-_LOKI = model.DataSourceRef(type_val="loki", uid=LOKI_UID)
+LOKI = model.DataSourceRef(type_val="loki", uid=LOKI_UID)
 _TEMPO = model.DataSourceRef(type_val="tempo", uid=TEMPO_UID)
+
+GREEN, ORANGE, RED = "green", "#FF9830", "#E02620"
+NOTHING = "\N{EN DASH}"
+"""What a panel says instead of a number that is not known: never 0."""
 
 Panel = Builder[model.Panel]
 Query = Builder[Dataquery]
+Links = Sequence[Builder[model.DashboardLink]]
+Value = Mapping[str, tuple[str, str]]
+"""A value of the data → the text and the colour that stand for it."""
 
 _TRACES_SHOWN = 20
+_P = TypeVar("_P", bound="_Described")
 
 
-def number(id_: int, title: str, description: str, unit: str, query: Query) -> Panel:
-    """One big number."""
-    return (
-        stat.Panel()
-        .id(id_)
-        .title(title)
-        .description(description)
+@dataclass(frozen=True)
+class Steps(Builder[model.ThresholdsConfig]):
+    """Colours by value: the first from below, each other from its value on."""
+
+    base: str
+    above: tuple[tuple[float, str], ...] = ()
+
+    def build(self) -> model.ThresholdsConfig:
+        """Describe them as Grafana does."""
+        steps = [model.Threshold(color=self.base), *(model.Threshold(value=at, color=to) for at, to in self.above)]
+        return model.ThresholdsConfig(mode=model.ThresholdsMode.ABSOLUTE, steps=steps)
+
+
+PLAIN = Steps("blue")
+"""Neither good nor bad, where Grafana's default turns red at 80."""
+
+
+def bad_from(warning: float, critical: float) -> Steps:
+    """Colour what is the worse the higher it is."""
+    return Steps(GREEN, ((warning, ORANGE), (critical, RED)))
+
+
+def good_from(fair: float, good: float) -> Steps:
+    """Colour what is the better the higher it is."""
+    return Steps(RED, ((fair, ORANGE), (good, GREEN)))
+
+
+class _Described(Protocol):
+    def id(self, id_: int) -> Self: ...
+    def title(self, title: str) -> Self: ...
+    def description(self, description: str) -> Self: ...
+    def targets(self, targets: list[Query]) -> Self: ...
+    def no_value(self, no_value: str) -> Self: ...
+
+
+def number(
+    id_: int,
+    title: str,
+    description: str,
+    unit: str,
+    query: Query,
+    *,
+    steps: Steps | None = None,
+    values: Value | None = None,
+    links: Links = (),
+    trend: bool = False,
+    nothing: str = NOTHING,
+    decimals: int | None = None,
+) -> stat.Panel:
+    """One big number, in the colour of its step if it has steps."""
+    panel = (
+        _described(stat.Panel(), id_, title, description, query, nothing=nothing)
         .unit(unit)
-        .with_target(query)
         .reduce_options(_last())
-        .color_mode(BigValueColorMode.NONE)
+        .color_mode(BigValueColorMode.VALUE if steps or values else BigValueColorMode.NONE)
+        .graph_mode(BigValueGraphMode.AREA if trend else BigValueGraphMode.NONE)
+        .thresholds(steps or PLAIN)
+        .mappings(_mapped(values))
+        .data_links(list(links))
+    )
+    return panel if decimals is None else panel.decimals(decimals)
+
+
+def dial(
+    id_: int,
+    title: str,
+    description: str,
+    unit: str,
+    query: Query,
+    *,
+    steps: Steps,
+    highest: float,
+    nothing: str = NOTHING,
+    decimals: int | None = None,
+    links: Links = (),
+) -> gauge.Panel:
+    """A number on the scale of all that it can be."""
+    panel = (
+        _described(gauge.Panel(), id_, title, description, query, nothing=nothing)
+        .unit(unit)
+        .min(0)
+        .max(highest)
+        .reduce_options(_last())
+        .thresholds(steps)
+        .data_links(list(links))
+    )
+    return panel if decimals is None else panel.decimals(decimals)
+
+
+def tiles(
+    id_: int,
+    title: str,
+    description: str,
+    query: Query,
+    *,
+    name: str,
+    value: str,
+    values: Value,
+    links: Links = (),
+    nothing: str = NOTHING,
+) -> stat.Panel:
+    """One tile for each row of a table, named by one field and coloured by another."""
+    by_name = [{"fieldName": name, "handlerKey": "field.name"}, {"fieldName": value, "handlerKey": "field.value"}]
+    return (
+        _described(stat.Panel(), id_, title, description, query, nothing=nothing)
+        .unit("none")
+        # The values are words: a field of its own for each is what the panel can name and colour.
+        .with_transformation(model.DataTransformerConfig(id_val="rowsToFields", options={"mappings": by_name}))
+        .reduce_options(_last().fields("/.*/"))
+        .text_mode(BigValueTextMode.VALUE_AND_NAME)
+        .color_mode(BigValueColorMode.BACKGROUND_SOLID)
         .graph_mode(BigValueGraphMode.NONE)
+        .text(common.VizTextDisplayOptions().title_size(14).value_size(16))
+        .thresholds(Steps("text"))
+        .mappings(_mapped(values))
+        .data_links(list(links))
     )
 
 
-def over_time(id_: int, title: str, description: str, unit: str, *targets: Query) -> timeseries.Panel:
-    """Lines over time, named in a legend with their last and highest values."""
-    return (
-        timeseries.Panel()
-        .id(id_)
-        .title(title)
-        .description(description)
+def over_time(
+    id_: int,
+    title: str,
+    description: str,
+    unit: str,
+    *targets: Query,
+    steps: Steps | None = None,
+    highest: float | None = None,
+    links: Links = (),
+    since: str = "",
+    legend_right: bool = False,
+    nothing: str = "No data yet",
+) -> timeseries.Panel:
+    """Lines over time, named in a legend with their last and highest values; `since` is a range of the panel's own."""
+    panel = (
+        _described(timeseries.Panel(), id_, title, description, *targets, nothing=nothing)
         .unit(unit)
         .min(0)
-        .targets(list(targets))
         .legend(
             common.VizLegendOptions()
             .show_legend(True)
             .display_mode(LegendDisplayMode.TABLE)
-            .placement(LegendPlacement.BOTTOM)
+            .placement(LegendPlacement.RIGHT if legend_right else LegendPlacement.BOTTOM)
             .calcs(["lastNotNull", "max"])
         )
         .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING))
-        .fill_opacity(10)
-        .show_points(VisibilityMode.NEVER)
+        # Many areas on top of one another hide the lines.
+        .fill_opacity(0 if legend_right else 10)
+        .show_points(VisibilityMode.AUTO)
+        .data_links(list(links))
     )
+    if steps:
+        style = common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED)
+        panel = panel.thresholds(steps).thresholds_style(style)
+    if highest is not None:
+        panel = panel.max(highest)
+    return panel.time_from(since) if since else panel
 
 
-def coloured(panel: timeseries.Panel, colours: Mapping[str, str]) -> Panel:
+def columns(panel: timeseries.Panel) -> timeseries.Panel:
+    """Draw columns instead of lines: what was counted hour by hour."""
+    return panel.draw_style(GraphDrawStyle.BARS).fill_opacity(60)
+
+
+def stacked(panel: timeseries.Panel) -> timeseries.Panel:
+    """Draw one on top of the other, where the sum means something."""
+    return panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A")).fill_opacity(30)
+
+
+def coloured(panel: timeseries.Panel, colours: Mapping[str, str]) -> timeseries.Panel:
     """Give series the colours that their names call for."""
     for name, colour in colours.items():
-        fixed = model.DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": colour})
-        panel.override_by_name(name, [fixed])
+        panel.override_by_name(name, [_fixed(colour)])
     return panel
 
 
-def bars(id_: int, title: str, description: str, unit: str, query: Query) -> Panel:
-    """One bar for each series, as it stands now."""
-    return (
-        bargauge.Panel()
-        .id(id_)
-        .title(title)
-        .description(description)
+def bars(
+    id_: int,
+    title: str,
+    description: str,
+    unit: str,
+    query: Query,
+    *,
+    steps: Steps | None = None,
+    highest: float | None = None,
+    rows_of: Sequence[str] = (),
+    links: Links = (),
+    nothing: str = NOTHING,
+) -> bargauge.Panel:
+    """One bar for each series as it stands now, or with `rows_of` for each row of a table, named by these fields."""
+    panel = (
+        _described(bargauge.Panel(), id_, title, description, query, nothing=nothing)
         .unit(unit)
         .min(0)
-        .with_target(query)
-        .reduce_options(_last())
+        .reduce_options(
+            common.ReduceDataOptions().values(True).calcs(["lastNotNull"]).limit(60) if rows_of else _last()
+        )
         .orientation(VizOrientation.HORIZONTAL)
-        # Counts are neither good nor bad: one colour, where the default turns red at 80.
-        .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.FIXED).fixed_color("blue"))
-        .text(common.VizTextDisplayOptions().title_size(14).value_size(18))
+        .text(common.VizTextDisplayOptions().title_size(14).value_size(16))
+        .data_links(list(links))
+    )
+    if rows_of:
+        panel = panel.display_name(" ".join(f"${{__data.fields.{name}}}" for name in rows_of))
+    if highest is not None:
+        panel = panel.max(highest)
+    if steps:
+        return panel.thresholds(steps)
+    # Counts are neither good nor bad: one colour, where the default turns red at 80.
+    return panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.FIXED).fixed_color("blue"))
+
+
+def pie(
+    id_: int,
+    title: str,
+    description: str,
+    unit: str,
+    query: Query,
+    *,
+    name: str,
+    ring: bool = False,
+    legend: Sequence[str] = ("percent",),
+    links: Links = (),
+    nothing: str = NOTHING,
+) -> piechart.Panel:
+    """The shares of a whole, one for each row of a table, named by one of its fields."""
+    return (
+        _described(piechart.Panel(), id_, title, description, query, nothing=nothing)
+        .unit(unit)
+        .pie_type(PieChartType.DONUT if ring else PieChartType.PIE)
+        .reduce_options(common.ReduceDataOptions().values(True).calcs(["lastNotNull"]).limit(60))
+        .display_name(f"${{__data.fields.{name}}}")
+        .legend(
+            piechart.PieChartLegendOptions()
+            .show_legend(True)
+            .display_mode(LegendDisplayMode.TABLE)
+            .placement(LegendPlacement.RIGHT)
+            .values([PieChartLegendValues(value) for value in legend])
+        )
+        .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.SINGLE).sort(SortOrder.NONE))
+        .data_links(list(links))
     )
 
 
-def lines_of_log(id_: int, title: str, description: str, query: Query) -> Panel:
+@dataclass(frozen=True)
+class Bubbles:
+    """The fields of a table that a bubble's place, size and colour are made of."""
+
+    x: str
+    y: str
+    size: str
+    colour: str
+
+
+def bubbles(
+    id_: int,
+    title: str,
+    description: str,
+    query: Query,
+    *,
+    fields: Bubbles,
+    units: Mapping[str, str],
+    steps: Steps,
+    nothing: str = NOTHING,
+) -> Panel:
+    """One bubble for each row of a table; pointing at one names it."""
+    panel = _described(xychart.Panel(), id_, title, description, query, nothing=nothing).unit("none")
+    panel = panel.thresholds(steps).color_scheme(dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS))
+    for name, unit in units.items():
+        axis = {"unit": unit, "custom.axisLabel": name, **({"min": 0, "decimals": 2} if name == fields.x else {})}
+        panel = panel.override_by_name(
+            name, [model.DynamicConfigValue(id_val=key, value=to) for key, to in axis.items()]
+        )
+    return _Bubbled(panel, fields)
+
+
+@dataclass(frozen=True)
+class _Bubbled(Builder[model.Panel]):
+    """Writes the options as Grafana 11.0 has them: the later ones, whose form is another, read these too, but not the reverse."""
+
+    panel: xychart.Panel
+    fields: Bubbles
+
+    def build(self) -> model.Panel:
+        panel = self.panel.build()
+        of: dict[str, Any] = {
+            "x": self.fields.x,
+            "y": self.fields.y,
+            "pointSize": {"field": self.fields.size, "fixed": 10, "min": 6, "max": 40, "mode": "linear"},
+            "pointColor": {"field": self.fields.colour, "fixed": "blue"},
+        }
+        panel.options = {
+            "seriesMapping": "manual",
+            "series": [of],
+            "dims": {"frame": 0},
+            "legend": {"showLegend": False, "displayMode": "list", "placement": "bottom", "calcs": []},
+            "tooltip": {"mode": "single", "sort": "none"},
+        }
+        return panel
+
+
+def lines_of_log(id_: int, title: str, description: str, query: Query, *, nothing: str = "No lines") -> logs.Panel:
     """Log lines, newest first."""
     return (
-        logs.Panel()
-        .id(id_)
-        .title(title)
-        .description(description)
-        .with_target(query)
+        _described(logs.Panel(), id_, title, description, query, nothing=nothing)
         .show_time(True)
         .wrap_log_message(True)
         .enable_log_details(True)
@@ -123,9 +374,79 @@ def lines_of_log(id_: int, title: str, description: str, query: Query) -> Panel:
     )
 
 
-def rows(id_: int, title: str, description: str, query: Query) -> Panel:
-    """A table."""
-    return table.Panel().id(id_).title(title).description(description).with_target(query)
+@dataclass(frozen=True)
+class Shown:
+    """How a column of a table is shown: its unit, its colours, a bar in its cell, where a click leads."""
+
+    unit: str = ""
+    steps: Steps | None = None
+    values: Value | None = None
+    bar: bool = False
+    width: int | None = None
+    decimals: int | None = None
+    title: str = ""
+    links: Links = ()
+
+    def properties(self) -> list[model.DynamicConfigValue]:
+        """Describe it as Grafana does."""
+        found: dict[str, Any] = {
+            "unit": self.unit,
+            "thresholds": self.steps.build() if self.steps else None,
+            "mappings": _mapped(self.values),
+            "custom.cellOptions": {"type": "color-text"} if self.steps or self.values else None,
+            "custom.width": self.width,
+            "decimals": self.decimals,
+            "displayName": self.title,
+            "links": [link.build() for link in self.links],
+            **(_BAR if self.bar else {}),
+        }
+        return [
+            model.DynamicConfigValue(id_val=key, value=value)
+            for key, value in found.items()
+            if value not in (None, "", [])
+        ]
+
+
+_BAR: dict[str, Any] = {
+    "custom.cellOptions": {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"},
+    "color": {"mode": "fixed", "fixedColor": "blue"},
+    # Against the other rows of the column, not against the numbers of other columns.
+    "min": 0.0,
+    "fieldMinMax": True,
+}
+
+
+def rows(
+    id_: int,
+    title: str,
+    description: str,
+    *targets: Query,
+    shown: Mapping[str, Shown] | None = None,
+    order: Sequence[str] = (),
+    sorted_by: str = "",
+    joined_by: str = "",
+    nothing: str = NOTHING,
+) -> table.Panel:
+    """A table: its columns in `order`, joined from several queries by the field that they share."""
+    panel = _described(table.Panel(), id_, title, description, *targets, nothing=nothing)
+    if joined_by:
+        panel = panel.with_transformation(
+            model.DataTransformerConfig(id_val="joinByField", options={"byField": joined_by, "mode": "outer"})
+        )
+    if order:
+        # A join names a column after its query as well: `Calls A`.
+        letters = [f" {letter}" for letter, _ in zip(ascii_uppercase, targets, strict=False)] if joined_by else []
+        places = {name + letter: index for index, name in enumerate(order) for letter in ("", *letters)}
+        panel = panel.with_transformation(
+            # What is not named, such as the time of a query, is left out.
+            model.DataTransformerConfig(id_val="filterFieldsByName", options={"include": {"names": list(order)}})
+        ).with_transformation(
+            model.DataTransformerConfig(id_val="organize", options={"indexByName": places, "excludeByName": {}})
+        )
+    for name, how in (shown or {}).items():
+        named = replace(how, title=how.title or name) if joined_by else how
+        panel = panel.override_by_name(name, named.properties())
+    return panel.sort_by([common.TableSortByFieldState().display_name(sorted_by).desc(True)]) if sorted_by else panel
 
 
 def promql(expression: str, legend: str, *, exemplars: bool = False) -> Query:
@@ -139,10 +460,20 @@ def promql_now(expression: str, legend: str) -> Query:
     return prometheus.Dataquery().datasource(PROMETHEUS).instant().expr(expression).legend_format(legend)
 
 
+def promql_rows(expression: str) -> Query:
+    """Ask Prometheus for the end of the range, as a table of labels and values."""
+    return prometheus.Dataquery().datasource(PROMETHEUS).instant().expr(expression).format(PromQueryFormat.TABLE)
+
+
 def logql(expression: str, legend: str = "") -> Query:
     """Ask Loki for the whole range."""
-    query = loki.Dataquery().datasource(_LOKI).query_type("range").expr(expression)
+    query = loki.Dataquery().datasource(LOKI).query_type("range").expr(expression)
     return query.legend_format(legend) if legend else query
+
+
+def logql_now(expression: str, legend: str) -> Query:
+    """Ask Loki for the end of the range."""
+    return loki.Dataquery().datasource(LOKI).query_type("instant").expr(expression).legend_format(legend)
 
 
 def traceql(query: str) -> Query:
@@ -155,6 +486,24 @@ def traceql(query: str) -> Query:
         .limit(_TRACES_SHOWN)
         .table_type(SearchTableType.TRACES)
     )
+
+
+def _described(panel: _P, id_: int, title: str, description: str, *targets: Query, nothing: str) -> _P:
+    return panel.id(id_).title(title).description(description).targets(list(targets)).no_value(nothing)
+
+
+def _mapped(values: Value | None) -> list[model.ValueMapping]:
+    if not values:
+        return []
+    results = {
+        key: model.ValueMappingResult(text=text, color=colour, index=index)
+        for index, (key, (text, colour)) in enumerate(values.items())
+    }
+    return [model.ValueMap(options=results)]
+
+
+def _fixed(colour: str) -> model.DynamicConfigValue:
+    return model.DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": colour})
 
 
 def _last() -> common.ReduceDataOptions:

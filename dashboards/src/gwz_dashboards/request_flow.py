@@ -1,7 +1,7 @@
 """Request Flow: what the application answered, how fast, and the logs and traces of the same requests."""
 
 from gwz_dashboards import tempo_metrics as tempo
-from gwz_dashboards.common import Folder, Page, Row, variable
+from gwz_dashboards.common import BACKEND, Page, Row, variable
 from gwz_dashboards.panels import (
     Panel,
     bars,
@@ -43,7 +43,7 @@ def page() -> Page:
         uid="gwz-request-flow",
         title="Request Flow",
         description="One application's requests as metrics, log lines and traces.",
-        folder=Folder("gwz-backend", "Backend"),
+        folder=BACKEND,
         variables=(variable("app", "Application", label_values(http.APP_INFO, http.APP_NAME)),),
         rows=(
             Row(10, ((4, _requests()), (12, _request_rate()), (8, _error_ratio()))),

@@ -2,18 +2,23 @@
 
 import json
 import os
-import secrets
 import shutil
-import signal
-import socket
-import subprocess
-import time
-import urllib.error
-import urllib.request
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# Helpers beside the tests: the suite imports its files by path (importlib mode), so their folder is not on the path.
+sys.path.insert(0, str(Path(__file__).parent))
+
+import generated
+import proxy as proxies
+import servers
+from fake_grafana import FakeGrafana, served
+from proxy import Proxy
+from raw import Place
+from running import Command
 
 from gwz_provision.access import Access
 from gwz_provision.bundle import Bundle, load
@@ -21,8 +26,8 @@ from gwz_provision.grafana import Grafana
 
 INDEX = {
     "schema": 1,
-    "folders": [{"uid": "f1", "title": "Backend"}],
-    "dashboards": [{"uid": "d1", "folder": "f1", "file": "f1/d1.json"}],
+    "folders": [{"uid": "gwz-f1", "title": "Backend"}],
+    "dashboards": [{"uid": "gwz-d1", "folder": "gwz-f1", "file": "f1/d1.json"}],
 }
 DATASOURCES = {
     "datasources": [
@@ -45,7 +50,7 @@ DATASOURCES = {
     ]
 }
 DASHBOARD = {
-    "uid": "d1",
+    "uid": "gwz-d1",
     "title": "Requests",
     "refresh": "10s",
     "tags": ["gatewayz"],
@@ -94,28 +99,32 @@ def small_bundle(bundle_dir: Path) -> Bundle:
 
 
 @pytest.fixture(scope="session")
-def grafana_access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
-    """A real, empty Grafana on loopback, if GWZ_GRAFANA_BIN and GWZ_GRAFANA_HOME name one."""
-    binary, home = os.environ.get("GWZ_GRAFANA_BIN"), os.environ.get("GWZ_GRAFANA_HOME")
-    if not (binary and home):
+def real_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A real Grafana on loopback, if there is one; other tests may have left something in it."""
+    if (real := servers.found()) is None:
         pytest.skip("needs a real Grafana: set GWZ_GRAFANA_BIN and GWZ_GRAFANA_HOME")
     data = tmp_path_factory.mktemp("grafana")
-    access = Access(f"http://127.0.0.1:{_free_port()}", ("admin", secrets.token_urlsafe(12)))
-    with (data / "grafana.log").open("wb") as log:
-        process = subprocess.Popen(
-            [binary, *_server_argument(binary), "--homepath", home],
-            env=_environment(access, data),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        _wait_until_ready(access.url, process, data / "grafana.log")
-        yield access
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=15)
-        shutil.rmtree(data, ignore_errors=True)
+    with servers.started(*real, data) as place:
+        yield place
+    shutil.rmtree(data, ignore_errors=True)
+
+
+@pytest.fixture(params=["fake", "real"])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """An empty Grafana: in memory, and a real one where there is one."""
+    if request.param == "fake":
+        with served(FakeGrafana()) as url:
+            yield Place(url, "admin", real=False)
+        return
+    real = request.getfixturevalue("real_place")
+    real.wipe()
+    yield real
+
+
+@pytest.fixture
+def grafana_access(real_place: Place) -> Access:
+    """How to log in to the real Grafana."""
+    return Access(real_place.url, ("admin", real_place.password))
 
 
 @pytest.fixture
@@ -124,43 +133,25 @@ def grafana(grafana_access: Access) -> Iterator[Grafana]:
         yield client
 
 
-def _server_argument(binary: str) -> list[str]:
-    return [] if Path(binary).name == "grafana-server" else ["server"]
+@pytest.fixture
+def proxy(place: Place) -> Iterator[Proxy]:
+    """What stands before the Grafana of the test and records."""
+    with proxies.before(place.url) as standing:
+        yield standing
 
 
-def _environment(access: Access, data: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GF_")}
-    return {
-        **kept,
-        "GF_SERVER_HTTP_ADDR": "127.0.0.1",
-        "GF_SERVER_HTTP_PORT": access.url.rpartition(":")[2],
-        "GF_SECURITY_ADMIN_PASSWORD": str(access.auth[1]),
-        # Open to viewers, as a wrong password must be noticed there too.
-        "GF_AUTH_ANONYMOUS_ENABLED": "true",
-        "GF_PATHS_DATA": str(data),
-        "GF_PATHS_LOGS": str(data),
-        "GF_PATHS_PLUGINS": str(data / "plugins"),
-        "GF_PATHS_PROVISIONING": str(data / "provisioning"),
-        "GF_ANALYTICS_REPORTING_ENABLED": "false",
-        "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
-    }
+@pytest.fixture
+def command(place: Place, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """The command line, pointed at the Grafana of the test through the proxy, with all variables set."""
+    for name in [name for name in os.environ if name.startswith(("GRAFANA_", "GWZ_A", "GATEWAYZ_"))]:
+        monkeypatch.delenv(name)
+    login = {"GRAFANA_URL": proxy.url, "GRAFANA_USER": "admin", "GRAFANA_PASSWORD": place.password}
+    for name, value in {**generated.VARIABLES, **login}.items():
+        monkeypatch.setenv(name, value)
+    return Command(place, proxy, monkeypatch, capsys)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        try:
-            with urllib.request.urlopen(f"{url}/api/health", timeout=2) as answer:
-                if json.load(answer)["database"] == "ok":
-                    return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    pytest.fail(f"Grafana did not get ready; the end of its log:\n{log.read_text(errors='replace')[-2000:]}")
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A bundle with two of each, and some kinds alone."""
+    return generated.write(tmp_path / "tiny", dashboards=2, panels=4, rules=2, sources=4, contacts=2)

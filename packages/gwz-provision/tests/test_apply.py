@@ -1,133 +1,361 @@
-"""Applying a bundle: the comparison offline, the writing on a real Grafana."""
+"""Applying, on the fake and on a real Grafana: what is written, in which order, and that a second time nothing is."""
 
-from collections import Counter
-from dataclasses import replace
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
 
+import generated
 import pytest
+from proxy import Answered, Proxy
+from raw import Place
+from running import Command
 
+from gwz_provision import manifest, reconcile
 from gwz_provision.access import Access
-from gwz_provision.apply import Action, apply, same_dashboard, same_datasource
-from gwz_provision.bundle import Bundle, Dashboard, Folder, Json
-from gwz_provision.errors import Conflict, NotAllowed
+from gwz_provision.bundle import load
 from gwz_provision.grafana import Grafana
+from gwz_provision.plan import Options
 
-SOURCE: Json = {"uid": "p", "name": "Prometheus", "type": "prometheus", "jsonData": {"timeInterval": "15s"}}
-MODEL: Json = {"uid": "d1", "title": "T", "panels": []}
-
-
-def live(model: Json = MODEL, folder: str = "f1") -> Json:
-    return {"dashboard": {**model, "id": 7, "version": 3}, "meta": {"folderUid": folder, "version": 3}}
+KINDS = ["folder", "datasource", "template", "contact-point", "dashboard", "alert-rule", "policy"]
 
 
-def test_what_grafana_adds_to_a_data_source_is_no_difference() -> None:
-    assert same_datasource(SOURCE, {**SOURCE, "id": 1, "version": 4, "readOnly": False, "secureJsonFields": {}})
+def bend(bundle: Path, name: str, change: Any) -> None:
+    """Change a file of a bundle by a function of its content."""
+    path = bundle / name
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize("change", [{"url": "http://other"}, {"jsonData": {}}, {"name": "other"}])
-def test_a_changed_field_of_a_data_source_is_a_difference(change: dict[str, object]) -> None:
-    assert not same_datasource({**SOURCE, "url": "http://here"}, {**SOURCE, "url": "http://here", **change})
+def test_the_first_apply_creates_in_order_and_the_second_writes_nothing(command: Command, tiny: Path) -> None:
+    first = command.apply(tiny)
+    kinds = [item["kind"] for item in first.document["actions"]]
+    assert kinds == sorted(kinds, key=KINDS.index)
+    assert {item["action"] for item in first.document["actions"]} == {"create"}
+    assert {item["result"] for item in first.document["actions"]} == {"done"}
+    assert set(kinds) == set(KINDS)
+    command.proxy.calls.clear()
+    second = command.apply(tiny)
+    assert command.proxy.writes == []
+    assert second.document["summary"]["unchanged"] == len(kinds)
+    assert len(command.proxy.reads) <= 11 + 2 + 4
 
 
-def test_a_dashboard_as_it_was_sent_is_the_same() -> None:
-    assert same_dashboard(Dashboard("f1", MODEL), live())
+def test_plan_only_reads(command: Command, tiny: Path) -> None:
+    run = command.json("plan", tiny)
+    assert run.code == 0
+    assert run.document["summary"]["create"] == len(run.document["actions"])
+    assert {method for method, _ in command.proxy.calls} == {"GET"}
 
 
-def test_a_dashboard_in_another_folder_is_not_the_same() -> None:
-    assert not same_dashboard(Dashboard("f1", MODEL), live(folder="elsewhere"))
+def test_the_same_input_gives_the_same_plan_to_the_byte(command: Command, tiny: Path) -> None:
+    assert command.json("plan", tiny).out == command.json("plan", tiny).out
+    command.apply(tiny)
+    assert command.json("plan", tiny).out == command.json("plan", tiny).out
 
 
-def test_a_dashboard_that_somebody_changed_is_not_the_same() -> None:
-    assert not same_dashboard(Dashboard("f1", MODEL), live({**MODEL, "panels": [{"id": 1}]}))
-    assert not same_dashboard(Dashboard("f1", MODEL), live({**MODEL, "links": []}))
+def test_what_grafana_shows_is_what_the_bundle_says(command: Command, place: Place, tiny: Path) -> None:
+    command.apply(tiny)
+    shown = place.snapshot()
+    assert {uid: (item["title"], item["parentUid"]) for uid, item in shown["folders"].items()} == {"gwz-backend": ("Backend", None), "gwz-deep": ("Deep", "gwz-backend")}  # fmt: skip
+    board = json.loads((tiny / "boards/gwz-board-1.json").read_text())
+    stored = shown["dashboards"]["gwz-board-1"]
+    assert stored["folderUid"] == "gwz-deep"
+    assert stored["dashboard"]["panels"] == board["panels"]
+    assert set(stored["dashboard"]["tags"]) == {"gatewayz", "gwz-provision"}
+    source = shown["datasources"]["gatewayz_api"]
+    assert (source["url"], source["jsonData"]["allowedHosts"], source["secureJsonFields"]) == ("http://127.0.0.1:9", ["http://127.0.0.1"], {"bearerToken": True})  # fmt: skip
+    assert shown["datasources"]["grafana_loki"]["jsonData"]["derivedFields"][0]["url"] == "${__value.raw}"
+    rule = shown["rules"]["gwz-rule-0"]
+    assert (rule["for"], rule["ruleGroup"], rule["labels"]) == ("1m30s", "latency a/b", {"severity": "critical", "managed_by": "gwz-provision"})  # fmt: skip
+    assert place.get("/v1/provisioning/folder/gwz-backend/rule-groups/errors")["interval"] == 120
+    assert place.get("/v1/provisioning/folder/gwz-backend/rule-groups/latency%20a%2Fb")["interval"] == 60
+    integrations = {
+        item["uid"]: item["settings"] for point in shown["contacts"]["contactPoints"] for item in point["receivers"]
+    }
+    assert integrations["gwz-slack"] == {"url": generated.VARIABLES["GWZ_ALERT_SLACK_URL"]}
+    assert [item["receiver"] for item in shown["policies"]["routes"]] == ["GatewayZ", "GatewayZ"]
+    assert "gwz.title" in shown["templates"][0]["template"]
 
 
-@pytest.fixture
-def ours(small_bundle: Bundle, environment: dict[str, str]) -> Bundle:
-    return small_bundle.resolved(environment)
+@pytest.mark.parametrize(
+    ("kind", "uid", "file", "change", "paths"),
+    [
+        ("folder", "gwz-deep", "index.json", lambda it: it["folders"][1].update(title="Deeper"), ["title"]),
+        ("datasource", "grafana_loki", "datasources.json", lambda it: it["datasources"][1].update(url="http://127.0.0.1:8"), ["url"]),
+        ("datasource", "grafana_loki", "datasources.json", lambda it: it["datasources"][1].update(jsonData={}), ["jsonData.derivedFields"]),
+        ("dashboard", "gwz-board-0", "boards/gwz-board-0.json", lambda it: it["panels"][0].update(title="New"), ["model.panels[0].title"]),
+        ("dashboard", "gwz-board-0", "boards/gwz-board-0.json", lambda it: it.update(title="Other"), ["model.title"]),
+        ("alert-rule", "gwz-rule-0", "alerts/latency.json", lambda it: it["groups"][0]["rules"][0].update({"for": "5m"}), ["for"]),
+        ("alert-rule", "gwz-rule-1", "alerts/latency.json", lambda it: it["groups"][1].update(interval="3m"), ["interval"]),
+        ("alert-rule", "gwz-rule-1", "alerts/latency.json", lambda it: it["groups"][1].update(name="renamed"), ["ruleGroup"]),
+        ("contact-point", "gwz-webhook", "contact-points.json", lambda it: it["contactPoints"][0]["settings"].update(httpMethod="PUT"), ["settings.httpMethod"]),
+        ("policy", "gwz-provision", "policies.json", lambda it: it["routes"][0].update(group_wait="90s"), ["routes[0].group_wait"]),
+        ("policy", "gwz-provision", "policies.json", lambda it: it["routes"].pop(), ["routes"]),
+    ],
+)  # fmt: skip
+def test_a_changed_field_is_one_update_and_is_read_back(
+    command: Command, tiny: Path, *, kind: str, uid: str, file: str, change: Any, paths: list[str]
+) -> None:
+    command.apply(tiny)
+    bend(tiny, file, change)
+    planned = command.json("plan", tiny)
+    assert planned.actions == {(kind, uid): "update"}
+    fields = [item["path"] for action in planned.document["actions"] for item in action["fields"]]
+    assert fields == paths
+    assert command.apply(tiny).actions == {(kind, uid): "update"}
+    assert command.json("plan", tiny).actions == {}
 
 
-def counts(bundle: Bundle, grafana: Grafana) -> Counter[str]:
-    return Counter(action.action for action in apply(bundle, grafana))
+def test_a_template_that_changes_is_updated(command: Command, tiny: Path) -> None:
+    command.apply(tiny)
+    (tiny / "templates/gwz-message.tmpl").write_text('{{ define "gwz.title" }}other{{ end }}')
+    assert command.apply(tiny).actions == {("template", "gwz-message"): "update"}
+    assert command.json("plan", tiny).actions == {}
 
 
-def there(stored: Json | None) -> Json:
-    assert stored is not None
-    return stored
+def test_what_moves_is_told_as_a_move(command: Command, tiny: Path) -> None:
+    command.apply(tiny)
+    bend(
+        tiny,
+        "index.json",
+        lambda it: (it["dashboards"][0].update(folder="gwz-deep"), it["folders"][1].update(parent="")),
+    )
+    assert command.apply(tiny).actions == {("folder", "gwz-deep"): "move", ("dashboard", "gwz-board-0"): "move"}
+    assert command.json("plan", tiny).actions == {}
 
 
-def versions(grafana: Grafana) -> tuple[int, int, int]:
-    return (
-        there(grafana.folder("f1"))["version"],
-        there(grafana.datasource("grafana_prometheus"))["version"],
-        there(grafana.dashboard("d1"))["dashboard"]["version"],
+def test_a_rename_in_the_browser_is_repaired_by_uid(command: Command, place: Place, tiny: Path) -> None:
+    command.apply(tiny)
+    place.send("PUT", "/folders/gwz-backend", {"title": "By hand", "overwrite": True})
+    board = place.get("/dashboards/uid/gwz-board-0")
+    by_hand = {"dashboard": {**board["dashboard"], "title": "By hand"}, "folderUid": "gwz-backend", "overwrite": True}
+    place.send("POST", "/dashboards/db", by_hand)
+    assert command.apply(tiny).actions == {("folder", "gwz-backend"): "update", ("dashboard", "gwz-board-0"): "drift"}
+    shown = place.snapshot()
+    assert len(shown["folders"]) == 2
+    assert len(shown["dashboards"]) == 2
+    assert shown["folders"]["gwz-backend"]["title"] == "Backend"
+
+
+def test_a_dashboard_whose_marks_were_taken_is_still_known_by_its_history(
+    command: Command, place: Place, tiny: Path
+) -> None:
+    command.apply(tiny)
+    board = place.get("/dashboards/uid/gwz-board-0")["dashboard"]
+    plain = {key: value for key, value in {**board, "tags": []}.items() if key != "gwz"}
+    place.send("POST", "/dashboards/db", {"dashboard": plain, "folderUid": "gwz-backend", "overwrite": True})
+    assert command.apply(tiny).actions == {("dashboard", "gwz-board-0"): "drift"}
+
+
+def test_a_change_of_a_data_source_by_hand_is_drift(command: Command, place: Place, tiny: Path) -> None:
+    command.apply(tiny)
+    source = place.get("/datasources/uid/grafana_loki")
+    place.send("PUT", "/datasources/uid/grafana_loki", {**source, "url": "http://elsewhere"})
+    run = command.apply(tiny)
+    assert run.actions == {("datasource", "grafana_loki"): "drift"}
+    (changed,) = [item for item in run.document["actions"] if item["action"] == "drift"]
+    assert changed["fields"] == [{"path": "url", "before": "http://elsewhere", "after": "http://127.0.0.1:9"}]
+
+
+def test_what_leaves_the_bundle_is_deleted_and_no_prune_keeps_it(command: Command, place: Place, tiny: Path) -> None:
+    command.apply(tiny)
+    bend(tiny, "index.json", lambda it: it["dashboards"].pop())
+    (tiny / "templates/gwz-message.tmpl").unlink()
+    kept = command.json("apply", tiny, "--no-prune")
+    assert kept.actions == {}
+    reasons = {item["uid"]: item.get("reason", "") for item in kept.document["actions"]}
+    assert "--no-prune" in reasons["gwz-board-1"]
+    assert "gwz-board-1" in place.snapshot()["dashboards"]
+    assert command.apply(tiny).actions == {
+        ("template", "gwz-message"): "delete",
+        ("dashboard", "gwz-board-1"): "delete",
+    }
+    assert "gwz-board-1" not in place.snapshot()["dashboards"]
+
+
+def test_a_new_uid_for_an_old_title_goes_through(command: Command, place: Place, tiny: Path) -> None:
+    """Grafana would refuse the second of that title, so the first one goes before it."""
+    command.apply(tiny)
+    bend(tiny, "boards/gwz-board-0.json", lambda it: it.update(uid="gwz-new"))
+    bend(tiny, "index.json", lambda it: it["dashboards"][0].update(uid="gwz-new"))
+    bend(tiny, "alerts/latency.json", lambda it: it["groups"][0]["rules"][0].update(uid="gwz-rule-new"))
+    run = command.apply(tiny)
+    assert run.actions == {
+        ("dashboard", "gwz-board-0"): "delete",
+        ("dashboard", "gwz-new"): "create",
+        ("alert-rule", "gwz-rule-0"): "delete",
+        ("alert-rule", "gwz-rule-new"): "create",
+    }
+    assert sorted(place.snapshot()["dashboards"]) == ["gwz-board-1", "gwz-new"]
+
+
+def test_many_deletions_need_a_yes(command: Command, place: Place, tiny: Path) -> None:
+    command.apply(tiny)
+    for file in ("alerts/latency.json", "contact-points.json", "policies.json"):
+        (tiny / file).unlink()
+    before = place.snapshot()
+    run = command.json("apply", tiny)
+    assert run.code == 1
+    assert "5 of 14 objects of ours will be deleted" in run.err
+    assert "--yes" in run.err
+    assert place.snapshot() == before
+    command.apply(tiny, "--yes")
+    assert place.snapshot()["rules"] == {}
+
+
+def test_two_applies_at_once_make_each_object_once(command: Command, place: Place, tiny: Path) -> None:
+    wanted = manifest.build(load(tiny), generated.VARIABLES)
+    failures: list[Any] = []
+    ready = threading.Barrier(2)
+
+    def run() -> None:
+        with Grafana(Access(place.url, ("admin", place.password))) as grafana:
+            _, plan = reconcile.look_and_plan(grafana.reader, wanted, Options())
+            ready.wait()
+            failures.extend(outcome for outcome in reconcile.do(plan, grafana) if outcome.result != "done")
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [str(outcome.error) for outcome in failures] == []
+    assert command.json("plan", tiny).actions == {}
+    shown = place.snapshot()
+    assert (len(shown["rules"]), len(shown["dashboards"]), len(shown["policies"]["routes"])) == (2, 2, 2)
+
+
+def test_an_edit_between_read_and_write_is_not_lost(command: Command, place: Place, tiny: Path) -> None:
+    """Somebody saves another field: ours is written on top of a fresh read. The same field: theirs stands, and is told."""
+    command.apply(tiny)
+    bend(tiny, "boards/gwz-board-0.json", lambda it: it.update(description="ours"))
+
+    def edit(**changes: Any) -> Any:
+        def save(_method: str, path: str, write: int) -> None:
+            if path.endswith("/dashboards/db") and write == 1:
+                board = place.get("/dashboards/uid/gwz-board-0")["dashboard"]
+                place.send(
+                    "POST",
+                    "/dashboards/db",
+                    {"dashboard": {**board, **changes}, "folderUid": "gwz-backend", "overwrite": True},
+                )
+
+        return save
+
+    command.proxy.calls.clear()
+    command.proxy.before = edit(description="theirs")
+    run = command.json("apply", tiny)
+    assert run.code == 1
+    assert [item["result"] for item in run.document["actions"] if item["uid"] == "gwz-board-0"] == ["failed"]
+    assert place.get("/dashboards/uid/gwz-board-0")["dashboard"]["description"] == "theirs"
+    command.proxy.calls.clear()
+    command.proxy.before = edit(style="light")
+    assert command.json("apply", tiny).code == 0
+    assert place.get("/dashboards/uid/gwz-board-0")["dashboard"]["description"] == "ours"
+
+
+def test_a_failed_folder_skips_what_is_in_it_and_the_rest_goes_on(command: Command, tiny: Path) -> None:
+    def refuse(method: str, path: str, write: int) -> None:
+        if (method, path) == ("POST", "/api/folders") and write == 2:
+            raise Answered(400, b'{"message": "not this one"}')
+
+    command.proxy.before = refuse
+    run = command.json("apply", tiny)
+    results = {item["uid"]: item["result"] for item in run.document["actions"]}
+    assert run.code == 4
+    assert (results["gwz-deep"], results["gwz-board-1"]) == ("failed", "skipped")
+    assert (results["gwz-board-0"], results["gwz-rule-0"], results["gwz-provision"]) == ("done", "done", "done")
+    assert "not this one" in run.out
+    command.proxy.before = lambda *_: None
+    command.apply(tiny)
+    assert command.json("plan", tiny).actions == {}
+
+
+def test_a_saved_plan_is_done_and_a_stale_one_is_not(
+    command: Command, place: Place, tiny: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "plan.json"
+    assert command.json("plan", tiny, "--out", file).code == 0
+    assert command.json("apply", tiny, "--plan", file).code == 0
+    run = command.json("apply", tiny, "--plan", file)
+    assert run.code == 9
+    assert "folder gwz-backend" in run.err
+    assert command.json("plan", tiny, "--out", file).code == 0
+    place.send("PUT", "/folders/gwz-deep", {"title": "By hand", "overwrite": True})
+    command.proxy.calls.clear()
+    run = command.json("apply", tiny, "--plan", file)
+    assert (run.code, command.proxy.writes) == (9, [])
+    assert "have changed in Grafana or in the bundle: folder gwz-deep" in run.err
+
+
+def test_changes_pending_have_an_exit_code_of_their_own(command: Command, tiny: Path) -> None:
+    assert command("plan", "--bundle", tiny, "--detailed-exitcode").code == 7
+    command.apply(tiny)
+    run = command("plan", "--bundle", tiny, "--detailed-exitcode")
+    assert (run.code, run.out) == (0, "no changes; 14 unchanged\n")
+
+
+def test_text_shows_the_fields_of_a_change(command: Command, tiny: Path) -> None:
+    command.apply(tiny)
+    bend(tiny, "boards/gwz-board-0.json", lambda it: it["panels"][0].update(title="New"))
+    run = command("plan", "--bundle", tiny)
+    assert (
+        run.out
+        == 'update    dashboard gwz-board-0\n          model.panels[0].title: "Panel 0" → "New"\n1 update; 13 unchanged\n'
     )
 
 
-def test_the_first_apply_creates_in_order_and_the_second_writes_nothing(ours: Bundle, grafana: Grafana) -> None:
-    first = list(apply(ours, grafana))
-    assert [(action.kind, action.uid) for action in first] == [
-        ("folder", "f1"),
-        ("datasource", "grafana_prometheus"),
-        ("datasource", "grafana_loki"),
-        ("dashboard", "d1"),
-    ]
-    before = versions(grafana)
-    assert counts(ours, grafana) == {"unchanged": 4}
-    assert versions(grafana) == before
+def test_an_export_plans_to_no_changes(command: Command, tiny: Path, tmp_path: Path) -> None:
+    command.apply(tiny)
+    folder = tmp_path / "exported"
+    run = command.json("export", tiny, folder)
+    assert run.code == 0
+    assert "alerts/rules.json" in run.document["files"]
+    assert run.document["variables"] == ["GWZ_ALERT_SLACK_URL", "GWZ_ALERT_WEBHOOK_URL", "GWZ_API_TOKEN"]
+    plan = command.json("plan", folder)
+    assert (plan.code, plan.actions) == (0, {})
+    again = command.json("export", folder, tmp_path / "again")
+    assert again.document["files"] == run.document["files"]
+    assert {path.name: path.read_text() for path in folder.rglob("*.*")} == {path.name: path.read_text() for path in (tmp_path / "again").rglob("*.*")}  # fmt: skip
 
 
-def test_what_is_stored_equals_the_bundle(ours: Bundle, grafana: Grafana) -> None:
-    list(apply(ours, grafana))
-    assert all(same_datasource(source, there(grafana.datasource(source["uid"]))) for source in ours.datasources)
-    assert same_dashboard(ours.dashboards[0], there(grafana.dashboard("d1")))
-    assert there(grafana.folder("f1"))["title"] == "Backend"
+def test_an_export_does_not_overwrite(command: Command, tiny: Path) -> None:
+    run = command.json("export", tiny, tiny)
+    assert run.code == 2
+    assert "is not empty" in run.err
 
 
-def test_a_change_in_grafana_is_put_right_and_nothing_else_is_written(ours: Bundle, grafana: Grafana) -> None:
-    list(apply(ours, grafana))
-    changed = there(grafana.dashboard("d1"))["dashboard"]
-    grafana.save_dashboard({**changed, "title": "Renamed by hand"}, "f1")
-    grafana.rename_folder("f1", "Also renamed")
-    grafana.update_datasource({**ours.datasources[1], "url": "http://elsewhere"})
-    actions = {(action.kind, action.uid): action.action for action in apply(ours, grafana)}
-    assert actions == {
-        ("folder", "f1"): "update",
-        ("datasource", "grafana_prometheus"): "unchanged",
-        ("datasource", "grafana_loki"): "update",
-        ("dashboard", "d1"): "update",
-    }
-    assert counts(ours, grafana) == {"unchanged": 4}
+def test_status_says_whose_everything_is(command: Command, place: Place, tiny: Path) -> None:
+    assert command.json("status", tiny).document["summary"] == {"missing": 14}
+    command.apply(tiny)
+    place.send(
+        "POST",
+        "/dashboards/db",
+        {"dashboard": {"uid": "theirs", "title": "Theirs", "panels": []}, "folderUid": "gwz-backend"},
+    )
+    assert command.json("status", tiny).document["summary"] == {"foreign": 1, "ours": 14}
+    assert "foreign                  dashboard theirs 'Theirs'" in command("status", "--bundle", tiny).out
 
 
-def test_a_refused_login_ends_before_the_first_action(ours: Bundle, grafana_access: Access) -> None:
-    with Grafana(replace(grafana_access, auth=("admin", "wrong"))) as stranger, pytest.raises(NotAllowed):
-        next(apply(ours, stranger))
+def test_an_interrupted_apply_ends_its_write_and_tells_the_rest(command: Command, tiny: Path) -> None:
+    command.proxy.after = lambda _method, _path, write: os.kill(os.getpid(), signal.SIGINT) if write == 2 else None
+    run = command.json("apply", tiny)
+    assert run.code == 5
+    results = [item["result"] for item in run.document["actions"]]
+    assert results.count("done") in {2, 3}
+    assert set(results) == {"done", "skipped"}
+    command.proxy.after = lambda *_: None
+    command.apply(tiny)
+    assert command.json("plan", tiny).actions == {}
 
 
-def test_a_title_that_another_dashboard_holds_is_a_conflict_and_the_other_survives(
-    ours: Bundle, grafana: Grafana
-) -> None:
-    list(apply(ours, grafana))
-    mine = Dashboard("f1", {**ours.dashboards[0].model, "uid": "d2"})
-    with pytest.raises(Conflict, match="dashboard d2"):
-        list(apply(replace(ours, dashboards=(mine,)), grafana))
-    assert same_dashboard(ours.dashboards[0], there(grafana.dashboard("d1")))
-    assert grafana.dashboard("d2") is None
-
-
-def test_a_data_source_name_that_is_taken_is_a_conflict(ours: Bundle, grafana: Grafana) -> None:
-    list(apply(ours, grafana))
-    twin = {**ours.datasources[0], "uid": "twin"}
-    with pytest.raises(Conflict, match="data source twin"):
-        list(apply(replace(ours, datasources=(twin,)), grafana))
-
-
-def test_a_folder_of_the_same_title_is_a_conflict_or_a_folder_beside_it(ours: Bundle, grafana: Grafana) -> None:
-    """Grafana 11.0 refuses a title twice; later ones allow it. Neither touches the other folder."""
-    list(apply(ours, grafana))
-    twin = replace(ours, folders=(Folder("f9", "Backend"),), datasources=(), dashboards=())
-    try:
-        assert list(apply(twin, grafana)) == [Action("folder", "f9", "create")]
-    except Conflict as error:
-        assert "folder f9" in error.cause  # noqa: PT017 - both answers are right
-    assert there(grafana.folder("f1"))["title"] == "Backend"
+def test_the_proxy_counts_what_grafana_gets(command: Command, proxy: Proxy, tiny: Path) -> None:
+    """The zero of the second apply is worth as much as the count of the first."""
+    run = command("apply", "--bundle", tiny, "--debug")
+    reads, writes = len(proxy.reads), len(proxy.writes)
+    assert f"{reads} reads, {writes} writes" in run.err
+    assert writes == 14 + 1  # the group whose interval is not a minute takes a second one

@@ -7,6 +7,7 @@ import pytest
 
 from gwz_provision.bundle import Bundle, Folder, load, shipped
 from gwz_provision.errors import Misconfigured
+from gwz_provision.manifest import build, problems
 
 
 def bend(folder: Path, name: str, **changes: object) -> None:
@@ -15,36 +16,37 @@ def bend(folder: Path, name: str, **changes: object) -> None:
 
 
 def test_a_bundle_is_read_as_it_is_written(small_bundle: Bundle) -> None:
-    assert small_bundle.folders == (Folder("f1", "Backend"),)
+    assert small_bundle.folders == (Folder("gwz-f1", "Backend"),)
     assert [source["uid"] for source in small_bundle.datasources] == ["grafana_prometheus", "grafana_loki"]
-    assert [(item.uid, item.folder_uid, item.title) for item in small_bundle.dashboards] == [("d1", "f1", "Requests")]
-
-
-def test_the_shipped_bundle_holds_the_first_dashboard_and_three_data_sources() -> None:
-    bundle = load(shipped())
-    assert [source["uid"] for source in bundle.datasources] == ["grafana_prometheus", "grafana_loki", "grafana_tempo"]
-    assert "gwz-request-flow" in {item.uid for item in bundle.dashboards}
-
-
-def test_the_shipped_bundle_needs_exactly_the_three_addresses() -> None:
-    unset = load(shipped()).unset({})
-    assert [line.split()[0] for line in unset] == ["PROMETHEUS_INTERNAL_URL", "LOKI_URL", "TEMPO_INTERNAL_URL"]
-
-
-def test_all_unset_variables_are_named_with_their_data_source(small_bundle: Bundle) -> None:
-    assert small_bundle.unset({"LOKI_URL": ""}) == [
-        f"{name} is not set, and data source {uid} needs it: export {name}=http://host:port"
-        for name, uid in (("PROMETHEUS_INTERNAL_URL", "grafana_prometheus"), ("LOKI_URL", "grafana_loki"))
+    assert [(item.uid, item.folder_uid, item.title) for item in small_bundle.dashboards] == [
+        ("gwz-d1", "gwz-f1", "Requests")
     ]
 
 
-def test_addresses_are_put_in_and_grafanas_own_variables_stay(
-    small_bundle: Bundle, environment: dict[str, str]
-) -> None:
-    prometheus, loki = small_bundle.resolved(environment).datasources
-    assert prometheus["url"] == "http://127.0.0.1:9"
-    assert loki["url"] == "http://127.0.0.1:10"
-    assert loki["jsonData"]["derivedFields"][0]["url"] == "${__value.raw}"
+def test_the_shipped_bundle_lacks_nothing_but_what_only_an_operator_knows() -> None:
+    lines = problems(load(shipped()), {})
+    assert {line.split()[0] for line in lines} == {
+        "PROMETHEUS_INTERNAL_URL",
+        "LOKI_URL",
+        "TEMPO_INTERNAL_URL",
+        "GWZ_API_URL",
+        "GWZ_API_TOKEN",
+    }
+
+
+def test_the_shipped_receivers_are_there_one_by_one() -> None:
+    known = dict.fromkeys(("PROMETHEUS_INTERNAL_URL", "LOKI_URL", "TEMPO_INTERNAL_URL", "GWZ_API_URL", "GWZ_API_TOKEN"), "http://h")  # fmt: skip
+    receivers = {
+        "GWZ_ALERT_WEBHOOK_URL": "gwz-webhook",
+        "GWZ_ALERT_SLACK_URL": "gwz-slack",
+        "GWZ_ALERT_EMAIL": "gwz-email",
+        "GWZ_ALERT_PAGERDUTY_KEY": "gwz-pagerduty",
+    }
+    for variable, uid in receivers.items():
+        built = build(load(shipped()), {**known, variable: "x"})
+        assert [key.uid for key in sorted(built.keys, key=str) if key.kind == "contact-point"] == [uid]
+        assert [key.uid for key in built.keys if key.kind == "policy"] == ["gwz-provision"]
+    assert not [key for key in build(load(shipped()), known).keys if key.kind in {"contact-point", "policy"}]
 
 
 def test_a_folder_that_is_no_bundle_is_named(tmp_path: Path) -> None:
@@ -81,9 +83,9 @@ def test_a_uid_that_grafana_refuses_is_found_before_the_first_call(bundle_dir: P
 def test_a_title_twice_in_a_folder_is_refused(bundle_dir: Path) -> None:
     """Grafana 11.0 would overwrite one with the other and answer 200."""
     (bundle_dir / "f1" / "d2.json").write_text(json.dumps({"uid": "d2", "title": "Requests"}))
-    entries = [{"folder": "f1", "file": "f1/d1.json"}, {"folder": "f1", "file": "f1/d2.json"}]
+    entries = [{"folder": "gwz-f1", "file": "f1/d1.json"}, {"folder": "gwz-f1", "file": "f1/d2.json"}]
     bend(bundle_dir, "index.json", dashboards=entries)
-    with pytest.raises(Misconfigured, match="folder 'f1' has 2 dashboards 'Requests'"):
+    with pytest.raises(Misconfigured, match="folder 'gwz-f1' has 2 dashboards 'Requests'"):
         load(bundle_dir)
 
 
@@ -94,6 +96,6 @@ def test_all_problems_are_reported_at_once(bundle_dir: Path) -> None:
     with pytest.raises(Misconfigured) as caught:
         load(bundle_dir)
     text = caught.value.cause
-    assert "dashboard uid 'd1' occurs 2 times" in text
+    assert "dashboard uid 'gwz-d1' occurs 2 times" in text
     assert "folder 'f2', which is not declared" in text
-    assert "dashboard 'd1' has no title" in text
+    assert "dashboard 'gwz-d1' has no title" in text

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from running import Command
 
-from gwz_provision.access import Access
 from gwz_provision.cli import main
 
 NAMES = ("GRAFANA_URL", "GRAFANA_TOKEN", "GRAFANA_USER", "GRAFANA_PASSWORD", "PROMETHEUS_INTERNAL_URL", "LOKI_URL", "TEMPO_INTERNAL_URL")  # fmt: skip
@@ -17,13 +17,6 @@ NAMES = ("GRAFANA_URL", "GRAFANA_TOKEN", "GRAFANA_USER", "GRAFANA_PASSWORD", "PR
 def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def connected(monkeypatch: pytest.MonkeyPatch, grafana_access: Access, environment: dict[str, str]) -> None:
-    named = {"GRAFANA_URL": grafana_access.url, "GRAFANA_USER": "admin", "GRAFANA_PASSWORD": grafana_access.auth[1]}
-    for name, value in {**named, **environment}.items():
-        monkeypatch.setenv(name, value)
 
 
 def test_apply_without_environment_names_all_five_problems_and_sends_nothing(
@@ -62,9 +55,11 @@ def test_an_unreachable_grafana_exits_with_six_and_json_is_still_valid(
 ) -> None:
     for name, value in {"GRAFANA_URL": "http://127.0.0.1:9", "GRAFANA_TOKEN": "t", **environment}.items():
         monkeypatch.setenv(name, value)
-    assert main(["apply", "--bundle", str(bundle_dir), "--output", "json"]) == 6
+    assert main(["apply", "--bundle", str(bundle_dir), "--output", "json", "--wait", "0s"]) == 6
     out, err = capsys.readouterr()
-    assert json.loads(out) == {"schema": 1, "actions": [], "summary": {"create": 0, "update": 0, "unchanged": 0}}
+    document = json.loads(out)
+    assert (document["schema"], document["actions"], set(document["summary"].values())) == (1, [], {0})
+    assert "cannot be reached" in document["error"]["cause"]
     assert "http://127.0.0.1:9 cannot be reached" in err
     assert main(["doctor", "--bundle", str(bundle_dir), "--output", "json"]) == 6
     assert json.loads(capsys.readouterr().out)["first_broken_hop"] == "grafana"
@@ -75,16 +70,13 @@ def test_help_does_not_load_the_http_stack() -> None:
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False).returncode == 0
 
 
-@pytest.mark.usefixtures("connected")
-def test_apply_twice_and_doctor_on_a_real_grafana(capsys: pytest.CaptureFixture[str], bundle_dir: Path) -> None:
-    assert main(["apply", "--bundle", str(bundle_dir)]) == 0
-    capsys.readouterr()
-    assert main(["apply", "--bundle", str(bundle_dir), "--output", "json"]) == 0
-    document = json.loads(capsys.readouterr().out)
-    assert document["summary"] == {"create": 0, "update": 0, "unchanged": 4}
-    assert document["actions"][0] == {"kind": "folder", "uid": "f1", "action": "unchanged"}
-    assert main(["doctor", "--bundle", str(bundle_dir), "--var", "app=gw"]) == 8
-    text = capsys.readouterr().out
-    assert "ok      login" in text
-    assert "BROKEN  datasource:grafana_prometheus" in text
-    assert "the first is datasource:grafana_prometheus" in text
+def test_doctor_after_apply(command: Command, bundle_dir: Path, environment: dict[str, str]) -> None:
+    """The real one only: the fake has no data sources behind it."""
+    if not command.place.real:
+        return
+    assert command("apply", "--bundle", bundle_dir, **environment).code == 0
+    run = command("doctor", "--bundle", bundle_dir, "--var", "app=gw")
+    assert run.code == 8
+    assert "ok      login" in run.out
+    assert "BROKEN  datasource:grafana_prometheus" in run.out
+    assert "the first is datasource:grafana_prometheus" in run.out

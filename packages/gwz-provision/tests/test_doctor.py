@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 
 from gwz_provision.access import Access
-from gwz_provision.apply import apply
 from gwz_provision.bundle import Bundle
 from gwz_provision.doctor import Question, examine
 from gwz_provision.errors import Misconfigured
 from gwz_provision.grafana import Grafana
+from gwz_provision.manifest import build
+from gwz_provision.plan import Options
+from gwz_provision.reconcile import do, look_and_plan
 
 
 def ask(**values: str) -> Question:
@@ -29,14 +31,14 @@ def test_the_range_ends_now() -> None:
 
 def test_an_unreachable_grafana_is_the_only_check(small_bundle: Bundle) -> None:
     with Grafana(Access("http://127.0.0.1:9", "t")) as grafana:
-        report = examine(small_bundle, grafana, ask())
+        report = examine(small_bundle, grafana.reader, ask())
     assert [(check.id, check.ok) for check in report.checks] == [("grafana", False)]
     assert report.exit_code == 6
 
 
 def test_a_refused_login_ends_the_checks(small_bundle: Bundle, grafana_access: Access) -> None:
     with Grafana(Access(grafana_access.url, ("admin", "wrong"))) as grafana:
-        report = examine(small_bundle, grafana, ask())
+        report = examine(small_bundle, grafana.reader, ask())
     assert [(check.id, check.ok) for check in report.checks] == [("grafana", True), ("login", False)]
     assert report.exit_code == 3
     assert report.version
@@ -44,7 +46,7 @@ def test_a_refused_login_ends_the_checks(small_bundle: Bundle, grafana_access: A
 
 def test_what_apply_has_not_brought_is_named_with_the_command(small_bundle: Bundle, grafana: Grafana) -> None:
     foreign = replace(small_bundle, datasources=({"uid": "never_there", "type": "loki"},))
-    report = examine(foreign, grafana, ask(app="gw"))
+    report = examine(foreign, grafana.reader, ask(app="gw"))
     assert report.first_broken_hop == "datasource:never_there"
     (check,) = [check for check in report.checks if check.id == "datasource:never_there"]
     assert "gwz-provision apply" in check.cure
@@ -53,12 +55,13 @@ def test_what_apply_has_not_brought_is_named_with_the_command(small_bundle: Bund
 def test_a_dead_data_source_is_the_first_broken_hop_and_its_queries_are_not_asked(
     small_bundle: Bundle, environment: dict[str, str], grafana: Grafana
 ) -> None:
-    list(apply(small_bundle.resolved(environment), grafana))
-    report = examine(small_bundle, grafana, ask(app="gw"))
+    _, plan = look_and_plan(grafana.reader, build(small_bundle, environment), Options())
+    list(do(plan, grafana))
+    report = examine(small_bundle, grafana.reader, ask(app="gw"))
     broken = {check.id: check.cause for check in report.checks if not check.ok}
-    assert list(broken) == ["datasource:grafana_prometheus", "datasource:grafana_loki", "query:d1/3/A"]
+    assert list(broken) == ["datasource:grafana_prometheus", "datasource:grafana_loki", "query:gwz-d1/3/A"]
     assert "grafana_prometheus at 127.0.0.1:9 is not well" in broken["datasource:grafana_prometheus"]
-    assert broken["query:d1/3/A"] == "Not asked: data source grafana_prometheus is not well."
+    assert broken["query:gwz-d1/3/A"] == "Not asked: data source grafana_prometheus is not well."
     assert (report.first_broken_hop, report.exit_code) == ("datasource:grafana_prometheus", 8)
     assert [(answer.panel, answer.points, answer.error) for answer in report.answers] == [
         (3, 0, "Not asked: data source grafana_prometheus is not well.")
@@ -68,6 +71,7 @@ def test_a_dead_data_source_is_the_first_broken_hop_and_its_queries_are_not_aske
 def test_a_variable_that_cannot_be_resolved_is_a_check_of_its_own(
     small_bundle: Bundle, environment: dict[str, str], grafana: Grafana
 ) -> None:
-    list(apply(small_bundle.resolved(environment), grafana))
-    report = examine(small_bundle, grafana, ask())
-    assert "variable:d1/app" in [check.id for check in report.checks if not check.ok]
+    _, plan = look_and_plan(grafana.reader, build(small_bundle, environment), Options())
+    list(do(plan, grafana))
+    report = examine(small_bundle, grafana.reader, ask())
+    assert "variable:gwz-d1/app" in [check.id for check in report.checks if not check.ok]

@@ -96,6 +96,7 @@ def places(server: str, layout: Layout) -> dict[str, object]:
     by_server: dict[str, dict[str, object]] = {
         "prometheus": {
             **scraped,
+            "rule_files.0": str(STACK / "prometheus" / "rules" / "*.yml"),
             "scrape_configs.gatewayz_production.file_sd_configs.0.files.0": str(layout.targets_file),
             "scrape_configs.gatewayz_production.authorization.credentials_file": str(layout.metrics_token_file),
         },

@@ -1,10 +1,9 @@
-"""What should be in Grafana: folders, data sources and dashboards, read from a folder of JSON files."""
+"""What should be in Grafana, read from a folder of JSON files; the manifest gives it the environment's values."""
 
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -13,17 +12,16 @@ from gwz_provision.errors import Misconfigured
 
 Json = dict[str, Any]
 
-# Grafana's own `${__value.raw}` is lower case, so it never reads as a variable of the environment.
-_VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 _UID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of dashboards."""
+    """A folder of dashboards and rules, inside another one if it has a parent."""
 
     uid: str
     title: str
+    parent: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,19 +49,11 @@ class Bundle:
     folders: tuple[Folder, ...]
     datasources: tuple[Json, ...]
     dashboards: tuple[Dashboard, ...]
-
-    def unset(self, environ: Mapping[str, str]) -> list[str]:
-        """Name each variable that a data source needs and the environment lacks; empty counts as unset."""
-        return [
-            f"{name} is not set, and data source {source['uid']} needs it: export {name}=http://host:port"
-            for source in self.datasources
-            for name in dict.fromkeys(_VARIABLE.findall(json.dumps(source)))
-            if not environ.get(name)
-        ]
-
-    def resolved(self, environ: Mapping[str, str]) -> "Bundle":
-        """Put the environment's values where the data sources name its variables; `unset` must have found none."""
-        return replace(self, datasources=tuple(_expanded(source, environ) for source in self.datasources))
+    rule_groups: tuple[Json, ...] = ()
+    contact_points: tuple[Json, ...] = ()
+    routes: tuple[Json, ...] = ()
+    templates: tuple[tuple[str, str], ...] = ()
+    """Name and text of each message template."""
 
 
 def shipped() -> Traversable:
@@ -77,27 +67,57 @@ def load(root: Traversable) -> Bundle:
     sources = _read(root, "datasources.json")
     try:
         bundle = Bundle(
-            folders=tuple(Folder(entry["uid"], entry["title"]) for entry in index["folders"]),
+            folders=tuple(Folder(entry["uid"], entry["title"], entry.get("parent", "")) for entry in index["folders"]),
             datasources=tuple(sources["datasources"]),
             dashboards=tuple(Dashboard(entry["folder"], _read(root, entry["file"])) for entry in index["dashboards"]),
+            rule_groups=tuple(
+                group for name in _names(root, "alerts", ".json") for group in _read(root, name)["groups"]
+            ),
+            contact_points=tuple(_read_if_any(root, "contact-points.json").get("contactPoints", ())),
+            routes=tuple(_read_if_any(root, "policies.json").get("routes", ())),
+            templates=tuple(
+                (name.removeprefix("templates/").removesuffix(".tmpl"), _text(root, name))
+                for name in _names(root, "templates", ".tmpl")
+            ),
         )
-    except (KeyError, TypeError) as error:
-        raise _unusable([f"{root}: index.json or datasources.json has an entry without {error}"]) from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _unusable([f"{root}: a file of the bundle has an entry without {error}"]) from error
     if found := [f"{root}: {problem}" for problem in _problems(bundle)]:
         raise _unusable(found)
     return bundle
 
 
+def _names(root: Traversable, folder: str, ending: str) -> list[str]:
+    """List the files of a folder of the bundle, sorted; none when there is no such folder."""
+    place = root.joinpath(folder)
+    return (
+        sorted(f"{folder}/{item.name}" for item in place.iterdir() if item.name.endswith(ending))
+        if place.is_dir()
+        else []
+    )
+
+
+def _read_if_any(root: Traversable, name: str) -> Json:
+    return _read(root, name) if root.joinpath(name).is_file() else {}
+
+
 def _read(root: Traversable, name: str) -> Json:
     try:
-        document = json.loads(root.joinpath(name).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise _unusable([f"{root}: cannot read {name}: {error.strerror}"]) from error
-    except ValueError as error:
+        document = json.loads(_text(root, name))
+    except (ValueError, RecursionError) as error:
         raise _unusable([f"{root}: {name} is not JSON: {error}"]) from error
     if not isinstance(document, dict):
         raise _unusable([f"{root}: {name} holds a {type(document).__name__}, not an object"])
     return document
+
+
+def _text(root: Traversable, name: str) -> str:
+    try:
+        return root.joinpath(name).read_text(encoding="utf-8")
+    except OSError as error:
+        raise _unusable([f"{root}: cannot read {name}: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise _unusable([f"{root}: {name} is not JSON: {error}"]) from error
 
 
 def _unusable(problems: list[str]) -> Misconfigured:
@@ -128,15 +148,3 @@ def _problems(bundle: Bundle) -> list[str]:
             if item.folder_uid not in folders
         ),
     ]
-
-
-def _expanded(value: Any, environ: Mapping[str, str]) -> Any:
-    match value:
-        case str():
-            return _VARIABLE.sub(lambda found: environ[found[1]], value)
-        case dict():
-            return {key: _expanded(item, environ) for key, item in value.items()}
-        case list():
-            return [_expanded(item, environ) for item in value]
-        case _:
-            return value

@@ -4,17 +4,17 @@
 import argparse
 import json
 import os
-import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gwz_provision import access, bundle
-from gwz_provision.apply import Action, apply
+from gwz_provision import access, bundle, commands
+from gwz_provision.check.command import add_validate
+from gwz_provision.console import Console
 from gwz_provision.doctor import Question, examine
-from gwz_provision.errors import EXIT_OK, Misconfigured, ProvisionError
+from gwz_provision.environment import Environment
+from gwz_provision.errors import EXIT_CANCELLED, Misconfigured, ProvisionError
+from gwz_provision.redaction import Redactor
 from gwz_provision.report import Report
 
 if TYPE_CHECKING:
@@ -24,39 +24,53 @@ _EPILOG = """environment:
   GRAFANA_URL                          where Grafana is
   GRAFANA_TOKEN                        a service account's token (Admin to apply, Viewer for doctor), or
   GRAFANA_USER, GRAFANA_PASSWORD       a user
-  PROMETHEUS_INTERNAL_URL, LOKI_URL,   where Grafana finds its data sources (apply)
-  TEMPO_INTERNAL_URL
+  PROMETHEUS_INTERNAL_URL, LOKI_URL,   where Grafana finds its data sources (plan, apply)
+  TEMPO_INTERNAL_URL, GWZ_API_URL, GWZ_API_TOKEN
+  GWZ_ALERT_WEBHOOK_URL, GWZ_ALERT_SLACK_URL, GWZ_ALERT_EMAIL, GWZ_ALERT_PAGERDUTY_KEY
+                                       where alerts go; each receiver is there if its variable is set
+  NAME_FILE                            a file that holds the value of NAME, for each of them
+
+exit codes:
+  0 done, or no changes    1 failure               2 wrong use             3 login or permission
+  4 done in part           5 interrupted           6 no Grafana, or one of an unknown version
+  7 changes (plan --detailed-exitcode)             8 findings              9 the plan is stale
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
+    options.console = Console(Redactor())
     try:
         return int(options.run(options, os.environ))
     except ProvisionError as error:
-        print(f"gwz-provision: {error}", file=sys.stderr)
+        options.console.say(f"gwz-provision: {error}")
         return error.exit_code
+    except KeyboardInterrupt:
+        options.console.say("gwz-provision: interrupted before the first write.")
+        return EXIT_CANCELLED
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line: each sub-command is registered by one function."""
+    whole = argparse.ArgumentParser(
         prog="gwz-provision",
         description="Makes a Grafana exactly what the bundle says, and finds out why a panel is empty.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    subparsers = whole.add_subparsers(required=True, metavar="COMMAND")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--bundle", type=Path, metavar="DIR", help="a generated bundle (default: the shipped one)")
     shared.add_argument("--output", choices=("text", "json"), default="text", help="default: text")
-    _add_apply(commands.add_parser("apply", parents=[shared], help="bring folders, data sources and dashboards"))
-    _add_doctor(commands.add_parser("doctor", parents=[shared], help="ask every query and name the first broken hop"))
-    return parser
-
-
-def _add_apply(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(run=_apply)
+    add_validate(subparsers)
+    commands.add_plan(subparsers, shared)
+    commands.add_apply(subparsers, shared)
+    commands.add_status(subparsers, shared)
+    commands.add_destroy(subparsers)
+    commands.add_export(subparsers, shared)
+    _add_doctor(subparsers.add_parser("doctor", parents=[shared], help="ask every query and name the first broken hop"))
+    return whole
 
 
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
@@ -79,28 +93,14 @@ def _assignment(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _apply(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    wanted = _bundle(options)
-    _require([*access.problems(environ), *wanted.unset(environ)])
-    done: list[Action] = []
-    try:
-        with _grafana(environ) as grafana:
-            for action in apply(wanted.resolved(environ), grafana):
-                done.append(action)
-                if options.output == "text":
-                    print(f"{action.action:9} {action.kind} {action.uid}", flush=True)
-    finally:  # after a failure too: what was done before it is done
-        _print_actions(done, options.output)
-    return EXIT_OK
-
-
 def _doctor(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    environ = Environment(environ)
     examined = _bundle(options)
     question = Question(options.since, dict(options.var))
     question.check(examined)
     _require(access.problems(environ))
     with _grafana(environ) as grafana:
-        report = examine(examined, grafana, question)
+        report = examine(examined, grafana.reader, question)
     _print_report(report, options.output)
     return report.exit_code
 
@@ -118,14 +118,6 @@ def _grafana(environ: Mapping[str, str]) -> "Grafana":
     from gwz_provision.grafana import Grafana  # noqa: PLC0415 - its HTTP stack takes 0.3 s; --help does not wait for it
 
     return Grafana(access.Access.from_environment(environ))
-
-
-def _print_actions(done: list[Action], output: str) -> None:
-    summary = dict.fromkeys(("create", "update", "unchanged"), 0) | Counter(action.action for action in done)
-    if output == "json":
-        print(json.dumps({"schema": 1, "actions": [asdict(action) for action in done], "summary": summary}, indent=2))
-    else:
-        print(f"{summary['create']} created, {summary['update']} updated, {summary['unchanged']} unchanged")
 
 
 def _print_report(report: Report, output: str) -> None:

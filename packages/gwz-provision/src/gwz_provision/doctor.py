@@ -13,7 +13,7 @@ from gwz_provision.queries import Query, Variable, period, queries, substituted,
 from gwz_provision.report import Answer, Report
 
 if TYPE_CHECKING:  # its HTTP stack takes 0.3 s to import, which the pure part of this module does not need
-    from gwz_provision.grafana import Grafana
+    from gwz_provision.grafana import Reader
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Question:
         return {"start": now - int(period(self.since).total_seconds()), "end": now}
 
 
-def examine(bundle: Bundle, grafana: "Grafana", question: Question) -> Report:
+def examine(bundle: Bundle, grafana: "Reader", question: Question) -> Report:
     """Check Grafana, the login, the data sources and every query; what lies behind a broken hop is not asked."""
     question.check(bundle)
     return _Examination(bundle, grafana, question).run()
@@ -48,7 +48,7 @@ def examine(bundle: Bundle, grafana: "Grafana", question: Question) -> Report:
 class _Examination:
     """One run of the doctor over a bundle."""
 
-    def __init__(self, bundle: Bundle, grafana: "Grafana", question: Question) -> None:
+    def __init__(self, bundle: Bundle, grafana: "Reader", question: Question) -> None:
         self._bundle = bundle
         self._grafana = grafana
         self._question = question

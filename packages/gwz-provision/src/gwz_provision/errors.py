@@ -5,6 +5,10 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 EXIT_OK = 0
+EXIT_FAILURE = 1
+EXIT_PARTIAL = 4
+EXIT_CANCELLED = 5
+EXIT_CHANGES = 7
 EXIT_FINDINGS = 8
 
 
@@ -37,10 +41,32 @@ class Unreachable(ProvisionError):
     exit_code = 6
 
 
+class Redirected(Unreachable):
+    """The address answers with a redirect, which is never followed: a POST would become a GET, token included."""
+
+
+class NotGrafana(Unreachable):
+    """What answered is a login page or a proxy, not Grafana's API."""
+
+
+class UnsupportedVersion(Unreachable):
+    """This Grafana is older or newer than those that the reconciler knows."""
+
+
+class Unclear(ProvisionError):
+    """A write may or may not have been stored: the answer was lost or was an error of the server."""
+
+    exit_code = 6
+
+
 class NotAllowed(ProvisionError):
     """Grafana refused the credentials."""
 
     exit_code = 3
+
+
+class Unauthorized(NotAllowed):
+    """Grafana does not know who asks."""
 
 
 class Forbidden(NotAllowed):
@@ -57,6 +83,32 @@ class NotFound(Refused):
 
 class Conflict(Refused):
     """Something else in Grafana stands where ours should be."""
+
+
+class PreconditionFailed(Conflict):
+    """Somebody saved the object after it was read."""
+
+
+class ReadOnly(Refused):
+    """Grafana reads the object from a file, so that no call may change it."""
+
+
+class Blocked(ProvisionError):
+    """The plan holds what must not be done; nothing was written."""
+
+
+class Braked(ProvisionError):
+    """More would be deleted than anybody deletes by the way; nothing was written."""
+
+
+class Unfaithful(ProvisionError):
+    """Grafana accepted the writes, and what it shows afterwards is not the plan."""
+
+
+class Stale(ProvisionError):
+    """Grafana or the bundle has moved since the plan was made; nothing was written."""
+
+    exit_code = 9
 
 
 class QueryFailed(ProvisionError):

@@ -1,37 +1,44 @@
-"""The only module that talks to Grafana; grafana-client's raw calls and exceptions end here."""
+"""What can be asked of Grafana, and what can be told it: `Reader` has no method that writes, `Writer` only such."""
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
-from grafana_client import GrafanaApi
-from grafana_client.client import GrafanaClientError, GrafanaException, GrafanaTimeoutError
+from grafana_client.client import GrafanaException
 
 from gwz_provision.access import Access
 from gwz_provision.bundle import Json
-from gwz_provision.errors import Conflict, Forbidden, NotAllowed, NotFound, Refused, Unreachable
+from gwz_provision.errors import (
+    Conflict,
+    Forbidden,
+    NotFound,
+    NotGrafana,
+    Redirected,
+    Refused,
+    Unreachable,
+    UnsupportedVersion,
+)
+from gwz_provision.transport import Calls, Transport, path
 
-TIMEOUT_SECONDS = 30.0
+_OLDEST, _NEWEST = (11, 0), (11, 6)
+_PAGE = 5000
+_RULES = "/v1/provisioning/alert-rules"
+_CONTACTS = "/v1/provisioning/contact-points"
+_POLICIES = "/v1/provisioning/policies"
+_TEMPLATES = "/v1/provisioning/templates"
+# Tested for its presence: even "false" switches it on.
+_KEEP_EDITABLE = {"X-Disable-Provenance": "true"}
 
 
 class Grafana:
-    """A logged-in Grafana; use it in a `with` block, which closes its connections."""
+    """A connection to one Grafana; use it in a `with` block, which closes it."""
 
-    def __init__(self, access: Access) -> None:
-        self._url = access.url
-        parts = urlsplit(access.url)
-        path = parts.path.strip("/")
-        self._api = GrafanaApi(
-            access.auth,
-            host=parts.netloc,
-            url_path_prefix=f"{path}/" if path else "",
-            protocol=parts.scheme,
-            timeout=TIMEOUT_SECONDS,
-        )
-        # A redirected POST would be sent again as a GET, with the token, to wherever it points.
-        self._api.client.s.max_redirects = 0
+    def __init__(self, access: Access, *, trace: Callable[[str], None] | None = None) -> None:
+        """Connect to nothing yet; `trace` is told of every call."""
+        self._transport = Transport(access, trace=trace)
+        self.reader = Reader(self._transport)
 
     def __enter__(self) -> Self:
         return self
@@ -39,14 +46,49 @@ class Grafana:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._api.client.s.close()
+        self._transport.close()
+
+    @property
+    def calls(self) -> Calls:
+        """What was sent so far."""
+        return self._transport.calls
+
+    def writer(self) -> "Writer":
+        """Return what may change Grafana; planning never asks for it."""
+        return Writer(self._transport)
+
+
+class Reader:
+    """Asks Grafana; nothing here changes it."""
+
+    def __init__(self, transport: Transport) -> None:
+        """Ask over this connection."""
+        self._transport = transport
+        self.url = transport.url
+
+    def wait(self, seconds: float, say: Callable[[str], None]) -> str:
+        """Return the version as soon as Grafana is ready; raises the last `Unreachable` after so many seconds."""
+        began, told = time.monotonic(), 0.0
+        while True:
+            try:
+                return self.version()
+            except Redirected:
+                raise
+            except (Unreachable, Refused) as error:
+                waited = time.monotonic() - began
+                if waited + 0.5 > seconds:
+                    raise _unready(error) from error
+                if waited >= told:
+                    say(f"waiting for Grafana at {self.url}, {waited:.0f} of {seconds:.0f} s: {error.cause}")
+                    told += 5.0
+            time.sleep(0.5)
 
     def version(self) -> str:
         """Ask for the version, without a login; raises `Unreachable` unless its database is ready too."""
-        health = self._object("/api/health", lambda: self._api.client.GET("/health"))
+        health = self._object("/health", "/api/health", tries=1)
         if health.get("database") != "ok":
             raise Unreachable(
-                f"Grafana at {self._url} is not ready: database {health.get('database')!r}.",
+                f"Grafana at {self.url} is not ready: database {health.get('database')!r}.",
                 "Wait until it has migrated its database; its log says what it does.",
             )
         return str(health.get("version") or "unknown")
@@ -56,47 +98,87 @@ class Grafana:
         # A Grafana that is open to viewers answers most other calls whatever the password, and locks the user after five.
         # A token is told 403 here, because a service account is no user: so it was accepted.
         with suppress(Forbidden):
-            self._object("/api/user", lambda: self._api.client.GET("/user"))
+            self._object("/user", "/api/user")
+
+    def permissions(self) -> frozenset[str] | None:
+        """List what the login may do; None when this Grafana does not say."""
+        found = self._found("/access-control/user/permissions", "its permissions")
+        return None if found is None else frozenset(found)
+
+    def search(self) -> list[Json]:
+        """List all folders and dashboards, without the folder that Grafana invents for what was shared."""
+        hits: list[Json] = []
+        for page in range(1, 1000):
+            found = self._list("/search", "its folders and dashboards", {"limit": str(_PAGE), "page": str(page)})
+            hits += [hit for hit in found if hit.get("uid") != "sharedwithme"]
+            if len(found) < _PAGE:
+                break
+        return hits
 
     def folder(self, uid: str) -> Json | None:
         """Read a folder; None when there is none."""
-        return self._found(f"folder {uid}", lambda: self._api.folder.get_folder(uid))
+        return self._found(path("folders", uid), f"folder {uid}")
 
-    def create_folder(self, uid: str, title: str) -> None:
-        """Create a folder; raises `Conflict` when another one has its title."""
-        self._object(f"folder {uid}", lambda: self._api.folder.create_folder(title, uid=uid))
+    def folder_counts(self, uid: str) -> Mapping[str, int]:
+        """Count what lies in a folder and below it, by kind."""
+        return self._object(path("folders", uid, "counts"), f"what is in folder {uid}")
 
-    def rename_folder(self, uid: str, title: str) -> None:
-        """Give a folder its title."""
-        self._object(f"folder {uid}", lambda: self._api.folder.update_folder(uid, title=title, overwrite=True))
+    def datasources(self) -> list[Json]:
+        """List the data sources, without their versions and without which secrets they have."""
+        return self._list("/datasources", "its data sources")
 
     def datasource(self, uid: str) -> Json | None:
         """Read a data source; None when there is none."""
-        return self._found(f"data source {uid}", lambda: self._api.datasource.get_datasource_by_uid(uid))
-
-    def create_datasource(self, source: Json) -> None:
-        """Create a data source; raises `Conflict` when another one has its name."""
-        self._object(f"data source {source['uid']}", lambda: self._api.datasource.create_datasource(source))
-
-    def update_datasource(self, source: Json) -> None:
-        """Replace a data source; raises `Conflict` when its `version` is not the newest."""
-        uid = source["uid"]
-        self._object(f"data source {uid}", lambda: self._api.datasource.update_datasource_by_uid(uid, source))
+        return self._found(path("datasources", "uid", uid), f"data source {uid}")
 
     def dashboard(self, uid: str) -> Json | None:
         """Read a dashboard with its `meta`; None when there is none."""
-        return self._found(f"dashboard {uid}", lambda: self._api.dashboard.get_dashboard(uid))
+        return self._found(path("dashboards", "uid", uid), f"dashboard {uid}")
 
-    def save_dashboard(self, model: Json, folder_uid: str) -> None:
-        """Create a dashboard, or replace the `version` named in the model; raises `Conflict` when another one is in its place."""
-        what = f"dashboard {model['uid']}"
-        body = {"dashboard": model, "folderUid": folder_uid, "overwrite": False, "message": "gwz-provision apply"}
-        answer = self._object(what, lambda: self._api.dashboard.update_dashboard(body))
-        if answer.get("uid") != model["uid"]:
-            raise Conflict(
-                f"Grafana stored {what} as {answer.get('uid')!r}, which has its title in folder {folder_uid}.",
-                "Rename one of the two, restore the other from its version history, and apply again.",
-            )
+    def dashboard_versions(self, uid: str) -> list[Json]:
+        """List a dashboard's newest versions with what each of them held."""
+        what = f"the versions of dashboard {uid}"
+        answer = self._transport.json("GET", path("dashboards", "uid", uid, "versions"), what, params={"limit": "20"})
+        # A bare list in 11.0, an object later.
+        return list(answer["versions"] if isinstance(answer, dict) else answer)
+
+    def rules(self) -> list[Json]:
+        """List the alert rules with their provenance, without the interval of their groups."""
+        return self._list(_RULES, "its alert rules")
+
+    def rule_groups(self) -> list[Json]:
+        """List the groups with their intervals; empty when there are none, which Grafana answers with 404."""
+        found = self._found(f"{_RULES}/export", "its rule groups", params={"format": "json"})
+        return list(found.get("groups") or []) if found else []
+
+    def rule_group(self, folder: str, group: str) -> Json:
+        """Read a rule group with its interval in seconds."""
+        return self._object(f"/v1/provisioning{path('folder', folder, 'rule-groups', group)}", f"rule group {group}")
+
+    def contact_points(self) -> list[Json]:
+        """List the integrations of all contact points with their provenance, secrets hidden."""
+        return self._list(_CONTACTS, "its contact points")
+
+    def contact_points_in_clear(self) -> list[Json]:
+        """List the contact points with their secrets; raises `Forbidden` unless the login is an Admin's."""
+        params = {"decrypt": "true", "format": "json"}
+        found = self._found(f"{_CONTACTS}/export", "its contact points with their secrets", params=params)
+        return list(found.get("contactPoints") or []) if found else []
+
+    def policies(self, patience: float = 0.0) -> Json:
+        """Read the notification policies; alerting starts after the rest, so errors are borne for some seconds."""
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                return self._object(_POLICIES, "its notification policies", tries=1)
+            except (NotFound, Refused):
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.5)
+
+    def templates(self) -> list[Json]:
+        """List the message templates."""
+        return self._list(_TEMPLATES, "its message templates")
 
     def check_health(self, uid: str, kind: str) -> None:
         """Let Grafana ask the data source's server whether it is well; raises `Refused` with its answer if not."""
@@ -104,99 +186,178 @@ class Grafana:
             # Grafana 11.0 answers 404 for Tempo's health, whether it is up or down.
             self.proxied(uid, "api/echo")
         else:
-            self._object(f"the health of data source {uid}", lambda: self._api.datasource.health(uid))
+            self._object(path("datasources", "uid", uid, "health"), f"the health of data source {uid}", tries=1)
 
     def query(self, target: Json, since: str) -> Json:
         """Run one panel target from `since` until now; the answer's errors are the caller's to read."""
         what = f"a query to data source {target['datasource']['uid']}"
         body = {"from": since, "to": "now", "queries": [{**target, "intervalMs": 15_000, "maxDataPoints": 100}]}
-        return self._object(what, lambda: self._run(body))
-
-    def proxied(self, uid: str, path: str, params: Mapping[str, str] | None = None) -> Any:
-        """Ask a data source's own API through Grafana."""
-        url = f"/datasources/proxy/uid/{uid}/{path}"
-        return self._call(f"data source {uid}, {path}", lambda: self._api.client.GET(url, params=params))
-
-    def _run(self, body: Json) -> Any:
         try:
-            return self._api.client.POST("/ds/query", json=body)
-        except GrafanaException as error:
+            answer = self._transport.json("POST", "/ds/query", what, body=body, tries=1)
+        except Refused as error:
             # The call as a whole fails as soon as one query does; the reason stands with the query.
-            if isinstance(error.response, dict) and "results" in error.response:
-                return error.response
+            if results := _results(error):
+                return results
             raise
+        return _an_object(answer, self.url, what)
 
-    def _found(self, what: str, call: Callable[[], Any]) -> Json | None:
+    def proxied(self, uid: str, address: str, params: Mapping[str, str] | None = None) -> Any:
+        """Ask a data source's own API through Grafana."""
+        url = f"{path('datasources', 'proxy', 'uid', uid)}/{address}"
+        return self._transport.send("GET", url, f"data source {uid}, {address}", params=params, tries=1)
+
+    def _found(self, address: str, what: str, **options: Any) -> Json | None:
         try:
-            return self._object(what, call)
+            return self._object(address, what, **options)
         except NotFound:
             return None
 
-    def _object(self, what: str, call: Callable[[], Any]) -> Json:
-        answer = self._call(what, call)
-        if not isinstance(answer, dict):
-            raise self._foreign(what)
+    def _object(self, address: str, what: str, **options: Any) -> Json:
+        return _an_object(self._transport.json("GET", address, what, **options), self.url, what)
+
+    def _list(self, address: str, what: str, params: Mapping[str, str] | None = None) -> list[Json]:
+        answer = self._transport.json("GET", address, what, params=params)
+        if answer is None:  # how 11.0 writes the empty list of templates
+            return []
+        if not isinstance(answer, list):
+            raise _not_grafana(self.url, what)
         return answer
 
-    def _call(self, what: str, call: Callable[[], Any]) -> Any:
-        try:
-            return call()
-        except GrafanaTimeoutError as error:
-            raise Unreachable(
-                f"{self._url} did not answer within {TIMEOUT_SECONDS:.0f} s when asked for {what}.",
-                "Look whether it, or the data source behind it, is overloaded.",
-            ) from error
-        except GrafanaException as error:
-            raise _translated(what, error) from error
-        except ValueError as error:
-            raise self._foreign(what) from error
-        except OSError as error:  # what the HTTP library raises derives from it
-            raise Unreachable(
-                f"Grafana at {self._url} cannot be reached: {_innermost(error)}.",
-                "Start it, or correct GRAFANA_URL: scheme, host and port are taken as they are, redirects are not followed.",
-            ) from error
 
-    def _foreign(self, what: str) -> Unreachable:
-        return Unreachable(
-            f"{self._url} answered with something other than JSON when asked for {what}.",
-            "This is not Grafana's API: a login page or a proxy in front of it? Point GRAFANA_URL at Grafana itself.",
+class Writer:
+    """Changes Grafana, one object a call."""
+
+    def __init__(self, transport: Transport) -> None:
+        """Write over this connection."""
+        self._transport = transport
+
+    def create_folder(self, uid: str, title: str, parent: str = "") -> None:
+        """Create a folder; raises `Conflict` when another one has its title."""
+        body = {"uid": uid, "title": title, **({"parentUid": parent} if parent else {})}
+        self._send("POST", "/folders", f"folder {uid}", body)
+
+    def rename_folder(self, uid: str, title: str) -> None:
+        """Give a folder its title."""
+        self._send("PUT", path("folders", uid), f"folder {uid}", {"title": title, "overwrite": True})
+
+    def move_folder(self, uid: str, parent: str) -> None:
+        """Put a folder into another one, or to the root."""
+        self._send("POST", path("folders", uid, "move"), f"folder {uid}", {"parentUid": parent})
+
+    def delete_folder(self, uid: str) -> None:
+        """Delete a folder and everything in it: look first."""
+        self._delete(path("folders", uid), f"folder {uid}")
+
+    def create_datasource(self, source: Json) -> None:
+        """Create a data source; raises `Conflict` when another one has its name."""
+        self._send("POST", "/datasources", f"data source {source['uid']}", source)
+
+    def update_datasource(self, source: Json) -> None:
+        """Replace a data source; raises `Conflict` when its `version` is not the newest."""
+        self._send("PUT", path("datasources", "uid", source["uid"]), f"data source {source['uid']}", source)
+
+    def delete_datasource(self, uid: str) -> None:
+        """Delete a data source."""
+        self._delete(path("datasources", "uid", uid), f"data source {uid}")
+
+    def save_dashboard(self, model: Json, folder: str, message: str) -> None:
+        """Create a dashboard, or replace the `version` named in the model; raises `Conflict` when another one is in its place."""
+        what = f"dashboard {model['uid']}"
+        body = {"dashboard": model, "folderUid": folder, "overwrite": False, "message": message}
+        answer = self._send("POST", "/dashboards/db", what, body)
+        if not isinstance(answer, dict) or answer.get("uid") != model["uid"]:
+            raise Conflict(
+                f"Grafana stored {what} as {(answer or {}).get('uid')!r}, which has its title in folder {folder}.",
+                "Rename one of the two, restore the other from its version history, and apply again.",
+            )
+
+    def delete_dashboard(self, uid: str) -> None:
+        """Delete a dashboard."""
+        self._delete(path("dashboards", "uid", uid), f"dashboard {uid}")
+
+    def create_rule(self, rule: Json) -> None:
+        """Create an alert rule; a new group gets an interval of one minute, whatever the rule says."""
+        self._send("POST", _RULES, f"alert rule {rule['uid']}", rule)
+
+    def update_rule(self, rule: Json) -> None:
+        """Replace an alert rule, moving it to the folder and group that it names."""
+        self._send("PUT", f"{_RULES}{path(rule['uid'])}", f"alert rule {rule['uid']}", rule)
+
+    def set_interval(self, folder: str, group: str, seconds: int) -> None:
+        """Set how often a group is evaluated; a body without rules keeps those, but locks every one against the browser."""
+        address = f"/v1/provisioning{path('folder', folder, 'rule-groups', group)}"
+        body = {"title": group, "folderUid": folder, "interval": seconds}
+        self._send("PUT", address, f"rule group {group}", body)
+
+    def delete_rule(self, uid: str) -> None:
+        """Delete an alert rule."""
+        self._delete(f"{_RULES}{path(uid)}", f"alert rule {uid}")
+
+    def create_contact_point(self, contact: Json) -> None:
+        """Create an integration; Grafana answers 500 when its uid exists."""
+        self._send("POST", _CONTACTS, f"contact point {contact['uid']}", contact)
+
+    def update_contact_point(self, contact: Json) -> None:
+        """Replace an integration."""
+        self._send("PUT", f"{_CONTACTS}{path(contact['uid'])}", f"contact point {contact['uid']}", contact)
+
+    def delete_contact_point(self, uid: str) -> None:
+        """Delete an integration."""
+        self._delete(f"{_CONTACTS}{path(uid)}", f"contact point {uid}")
+
+    def replace_policies(self, tree: Json) -> None:
+        """Replace the whole tree: the last writer wins. It stays as editable in the browser as it was."""
+        headers = None if tree.get("provenance") else _KEEP_EDITABLE
+        body = {key: value for key, value in tree.items() if key != "provenance"}
+        self._send("PUT", _POLICIES, "the notification policies", body, headers)
+
+    def save_template(self, name: str, text: str) -> None:
+        """Create or replace a message template."""
+        self._send("PUT", f"{_TEMPLATES}{path(name)}", f"message template {name}", {"template": text})
+
+    def delete_template(self, name: str) -> None:
+        """Delete a message template."""
+        self._delete(f"{_TEMPLATES}{path(name)}", f"message template {name}")
+
+    def _send(self, method: str, address: str, what: str, body: Json, headers: Mapping[str, str] | None = None) -> Any:
+        return self._transport.json(method, address, what, body=body, headers=headers)
+
+    def _delete(self, address: str, what: str) -> None:
+        with suppress(NotFound):
+            self._transport.json("DELETE", address, what)
+
+
+def require_supported(version: str) -> None:
+    """Raise `UnsupportedVersion` unless it is 11.0 to 11.6; a Grafana that hides its version is taken as it is."""
+    parts = version.split(".")
+    if not parts[0].isdigit():
+        return
+    number = (int(parts[0]), int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0)
+    if not _OLDEST <= number <= _NEWEST:
+        raise UnsupportedVersion(
+            f"This is Grafana {version}; gwz-provision knows 11.0 to 11.6.", "Run a Grafana of these, such as 11.5.2."
         )
 
 
-def _translated(what: str, error: Any) -> Refused | NotAllowed:
-    status, said = error.status_code, _said(error)
-    match status:
-        case 401:
-            return NotAllowed(
-                f"Grafana refused the login: {said}.",
-                "Check GRAFANA_TOKEN, or GRAFANA_USER and GRAFANA_PASSWORD; five wrong passwords lock a user for five minutes.",
-            )
-        case 403:
-            return Forbidden(
-                f"Grafana forbids {what}: {said}.",
-                "Give the service account the Admin role: data sources need it; doctor is content with Viewer.",
-            )
-        case 404 if isinstance(error, GrafanaClientError):
-            return NotFound(f"Grafana does not know {what}: {said}.", "Run `gwz-provision apply`.")
-        case 409 | 412:
-            return Conflict(
-                f"Grafana holds something else in the place of {what}: {said}.",
-                "Another object has that name, or somebody saved it meanwhile: rename or remove the other one, then apply again.",
-            )
-        case _:
-            return Refused(
-                f"Grafana answered {status} for {what}: {said}.",
-                "If the words do not say enough, Grafana's log at the same second does.",
-            )
+def _unready(error: Unreachable | Refused) -> Unreachable:
+    return error if isinstance(error, Unreachable) else Unreachable(error.cause, error.cure)
 
 
-def _said(error: Any) -> str:
-    response = error.response
-    words = response.get("message") if isinstance(response, dict) else response
-    return str(words or error.message).strip().rstrip(".")[:500]
+def _results(error: Refused) -> Json | None:
+    cause = error.__cause__
+    cause = cause.__cause__ if cause is not None and not isinstance(cause, GrafanaException) else cause
+    response = cause.response if isinstance(cause, GrafanaException) else None
+    return response if isinstance(response, dict) and "results" in response else None
 
 
-def _innermost(error: BaseException) -> str:
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__ or error
-    return str(error)
+def _an_object(answer: Any, url: str, what: str) -> Json:
+    if not isinstance(answer, dict):
+        raise _not_grafana(url, what)
+    return answer
+
+
+def _not_grafana(url: str, what: str) -> Unreachable:
+    return NotGrafana(
+        f"{url} answered with something other than JSON when asked for {what}.",
+        "This is not Grafana's API: a login page or a proxy in front of it? Point GRAFANA_URL at Grafana itself.",
+    )

@@ -233,7 +233,7 @@ class Run:
                 NotProved("grafana", f"gwz-provision was not found; set {grafana.COMMAND} to its path")
             )
             return []
-        provision = grafana.Provision(command, stage.place.urls, stage.stack.grafana_password)
+        provision = grafana.provision_for(command, stage.place.urls, stage.stack.grafana_password, main.case)
         return grafana.hops(provision, main.case)
 
     def _note_servers(self, cast: Cast) -> None:

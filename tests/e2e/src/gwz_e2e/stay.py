@@ -44,7 +44,7 @@ def _keep(stage: Stage, options: Options, tell: Tell) -> None:
     scene = Scene(stage.place, SERVICE, port)
     stage.stack.set_targets([scene.target])
     stage.supervisor.wait_ready(scene.launch())
-    _provision(stage, tell)
+    _provision(stage, scene, tell)
     _publish(stage, scene, options, tell)
     seed = options.seed
     while True:
@@ -57,11 +57,12 @@ def _keep(stage: Stage, options: Options, tell: Tell) -> None:
         seed += 1
 
 
-def _provision(stage: Stage, tell: Tell) -> None:
+def _provision(stage: Stage, scene: Scene, tell: Tell) -> None:
     command = grafana.command()
     if not stage.place.urls.grafana or command is None:
         return
-    code, answer, complaint = grafana.Provision(command, stage.place.urls, stage.stack.grafana_password).run("apply")
+    provision = grafana.provision_for(command, stage.place.urls, stage.stack.grafana_password, scene.case)
+    code, answer, complaint = provision.run("apply")
     tell(complaint if code else f"Grafana provisioned: {answer.get('summary')}")
 
 

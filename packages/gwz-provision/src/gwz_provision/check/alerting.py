@@ -1,0 +1,187 @@
+"""The frame of alert rules, contact points and policies, as Grafana's files and its API write them, and of Prometheus' rules."""
+# ruff: noqa: SIM905 - words read best as words
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gwz_provision.check.asked import BUILT_IN, Json, Sources, prometheus_rules
+from gwz_provision.check.documents import Document
+from gwz_provision.check.findings import Finding, Place, Problem, suggestion
+
+_OURS = frozenset({"generated", "note", "schema"})
+_FILE = _OURS | frozenset(
+    """apiVersion groups deleteRules contactPoints deleteContactPoints policies resetPolicies muteTimes deleteMuteTimes
+    templates deleteTemplates routes""".split()
+)
+_GROUP = frozenset("orgId name title folder folderUid folder_uid interval rules".split())
+_RULE = frozenset(
+    """id guid uid orgID orgId title condition data dashboardUid dasboardUid panelId noDataState execErrState for
+    keepFiringFor keep_firing_for annotations labels isPaused is_paused notification_settings notificationSettings
+    record folderUID ruleGroup updated provenance missingSeriesEvalsToResolve missing_series_evals_to_resolve""".split()
+)
+_POLICY = frozenset(
+    """orgId receiver group_by matchers object_matchers match match_re mute_time_intervals active_time_intervals
+    continue group_wait group_interval repeat_interval routes provenance""".split()
+)
+_PROMETHEUS_FILE = _OURS | {"groups"}
+_PROMETHEUS_GROUP = frozenset("name interval limit query_offset labels rules".split())
+_PROMETHEUS_RULE = frozenset("record alert expr for keep_firing_for labels annotations".split())
+_MEANT = {
+    "notificationPolicies": "policies",
+    "groupByStr": "group_by",
+    "groupBy": "group_by",
+    "group_by_str": "group_by",
+}
+_NO_DATA = frozenset({"NoData", "Alerting", "OK", "Ok", "KeepLast"})
+_EXEC_ERROR = frozenset({"Error", "Alerting", "OK", "Ok", "KeepLast"})
+
+
+def alerting(document: Document, sources: Sources) -> Iterator[Finding]:
+    """Report what Grafana would refuse or ignore in a file of alerting resources."""
+    content, place = document.content, Place(document.file)
+    if "data" in content or "rules" in content:
+        groups = [content if "rules" in content else {"rules": [content]}]
+    else:
+        yield from _unknown(place, content, _FILE, "file")
+        groups = [one for one in content.get("groups") or () if isinstance(one, dict)]
+        for group in groups:
+            yield from _unknown(Place(document.file, title=str(group.get("name") or "")), group, _GROUP, "group")
+    for policy in _policies(content):
+        yield from _unknown(Place(document.file, title="policy"), policy, _POLICY, "policy")
+    yield from _rules(document.file, groups, sources)
+
+
+def rules_of(content: Json) -> list[Json]:
+    """Return the alert rules of a file, a group or a single rule."""
+    if "data" in content:
+        return [content]
+    groups = [content] if "rules" in content else [one for one in content.get("groups") or () if isinstance(one, dict)]
+    return [rule for group in groups for rule in group.get("rules") or () if isinstance(rule, dict)]
+
+
+def title(rule: Json) -> str:
+    """Return the name under which people know a rule."""
+    return str(rule.get("title") or rule.get("uid") or "")
+
+
+def _policies(content: Json) -> Iterator[Json]:
+    found = content.get("policies") or content.get("notificationPolicies") or ()
+    for policy in [*(found if isinstance(found, list) else [found]), *(content.get("routes") or ())]:
+        yield from _routes(policy)
+
+
+def _routes(policy: Any) -> Iterator[Json]:
+    if isinstance(policy, dict):
+        yield policy
+        for route in policy.get("routes") or ():
+            yield from _routes(route)
+
+
+def _unknown(place: Place, content: Mapping[str, Any], known: frozenset[str], owner: str) -> Iterator[Finding]:
+    for key in map(str, content):
+        if key not in known:
+            cure = f"Write {_MEANT[key]}." if key in _MEANT else suggestion(key, known, "Remove it.")
+            yield place.finding(Problem("alert/key", f"a {owner} has no key {key}, and it is ignored.", cure))
+
+
+def _rules(file: str, groups: list[Json], sources: Sources) -> Iterator[Finding]:
+    rules = [rule for group in groups for rule in group.get("rules") or () if isinstance(rule, dict)]
+    uids = Counter(str(rule["uid"]) for rule in rules if rule.get("uid"))
+    for rule in rules:
+        place = Place(file, title=title(rule))
+        yield from _unknown(place, rule, _RULE, "rule")
+        if uids[str(rule.get("uid"))] > 1:
+            yield place.finding(
+                Problem(
+                    "alert/uid", f"{uids[str(rule['uid'])]} rules have the uid {rule['uid']}.", "Give each its own."
+                )
+            )
+        for problem in (*_frame(rule), *_data(rule, sources)):
+            yield place.finding(problem)
+
+
+def _frame(rule: Json) -> Iterator[Problem]:
+    if not rule.get("title"):
+        yield Problem("alert/title", "the rule has no title.", "Give it one.")
+    for key, allowed in (("noDataState", _NO_DATA), ("execErrState", _EXEC_ERROR)):
+        value = rule.get(key)
+        if value not in allowed and "record" not in rule:
+            sentence = f"{key} is {value!r}." if value else f"{key} is missing, and Grafana answers 500 without it."
+            yield Problem("alert/state", sentence, f"Set it to one of {', '.join(sorted(allowed - {'Ok'}))}.")
+    data = [item for item in rule.get("data") or () if isinstance(item, dict)]
+    refs = [str(item.get("refId") or "") for item in data]
+    if not data:
+        yield Problem("alert/data", "the rule has no queries.", "Give it one, and an expression that decides.")
+    elif rule.get("condition") not in refs:
+        cure = f"Name one of {', '.join(refs)}."
+        yield Problem(
+            "alert/condition", f"the condition is {rule.get('condition')!r}, which is none of its queries.", cure
+        )
+    if len(set(refs)) < len(refs) or "" in refs:
+        yield Problem(
+            "alert/ref", f"the refIds are {', '.join(refs)}: one is missing or occurs twice.", "Name them A, B, C."
+        )
+
+
+def _data(rule: Json, sources: Sources) -> Iterator[Problem]:
+    refs = {str(item.get("refId")) for item in rule.get("data") or () if isinstance(item, dict)}
+    for item in rule.get("data") or ():
+        if not isinstance(item, dict):
+            continue
+        uid, ref = str(item.get("datasourceUid") or ""), str(item.get("refId") or "")
+        if not uid:
+            yield Problem(
+                "alert/datasource", f"query {ref} has no datasourceUid.", "Name the data source, or __expr__."
+            )
+        elif uid not in sources.types and uid not in BUILT_IN:
+            cure = suggestion(uid, sources.types, f"There are {', '.join(sorted(sources.types)) or 'none'}.")
+            yield Problem("datasource/uid", f"query {ref} asks the data source {uid}, which is not there.", cure)
+        if uid in {"__expr__", "-100"}:
+            yield from _expression(item, refs)
+        elif not _is_range(item.get("relativeTimeRange")):
+            sentence = f"query {ref} looks from {_range(item)}: Grafana answers 500 unless from is before to."
+            yield Problem(
+                "alert/range", sentence, 'Set relativeTimeRange to {"from": 300, "to": 0}: seconds before now.'
+            )
+
+
+def _is_range(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    start, end = value.get("from"), value.get("to", 0)
+    return isinstance(start, int) and isinstance(end, int) and start > end >= 0
+
+
+def _range(item: Json) -> str:
+    value = item.get("relativeTimeRange")
+    return f"{value.get('from')} to {value.get('to')} seconds before now" if isinstance(value, dict) else "nowhere"
+
+
+def _expression(item: Json, refs: set[str]) -> Iterator[Problem]:
+    model = item["model"] if isinstance(item.get("model"), dict) else {}
+    text = str(model.get("expression") or "")
+    if model.get("type") in {"reduce", "threshold", "resample"} and text.lstrip("$").strip("{}") not in refs:
+        cure = f"Name one of {', '.join(sorted(refs - {str(item.get('refId'))}))}."
+        yield Problem(
+            "alert/expression", f"expression {item.get('refId')} is over {text!r}, which is none of its queries.", cure
+        )
+
+
+def recording(document: Document) -> Iterator[Finding]:
+    """Report what Prometheus would refuse in a rule file, besides its queries."""
+    place = Place(document.file)
+    yield from _unknown(place, document.content, _PROMETHEUS_FILE, "rule file")
+    groups = [group for group in document.content.get("groups") or () if isinstance(group, dict)]
+    for name, count in Counter(str(group.get("name") or "") for group in groups).items():
+        if not name or count > 1:
+            yield place.finding(
+                Problem("rule/group", f"{count} groups have the name {name!r}.", "Give each a name of its own.")
+            )
+    for group in groups:
+        yield from _unknown(Place(document.file, title=str(group.get("name") or "")), group, _PROMETHEUS_GROUP, "group")
+    for rule in prometheus_rules(document.content):
+        named = Place(document.file, title=str(rule.get("record") or rule.get("alert") or ""))
+        yield from _unknown(named, rule, _PROMETHEUS_RULE, "rule")
+        if ("record" in rule) == ("alert" in rule):
+            yield named.finding(Problem("rule/name", "a rule has either record or alert.", "Keep one of them."))

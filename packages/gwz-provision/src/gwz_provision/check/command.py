@@ -1,0 +1,37 @@
+"""`gwz-provision validate`: its options, and what it prints."""
+# ruff: noqa: T201 - a command prints
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gwz_provision.errors import EXIT_FINDINGS, EXIT_OK
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse names its type in no other way
+
+
+def add_validate(subparsers: "Subparsers") -> None:
+    """Register `validate`."""
+    parser = subparsers.add_parser("validate", help="check dashboards and rules offline against the contract")
+    parser.set_defaults(run=_validate)
+    parser.add_argument(
+        "paths", nargs="*", type=Path, metavar="PATH", help="folders or files (default: the shipped bundle)"
+    )
+    contract = parser.add_mutually_exclusive_group()
+    contract.add_argument(
+        "--contract", type=Path, metavar="FILE", help="what `gwz-instrument contract` prints (default: the shipped one)"
+    )
+    contract.add_argument("--no-contract", action="store_true", help="check syntax and structure alone")
+    parser.add_argument("--output", choices=("text", "json", "junit"), default="text", help="default: text")
+
+
+def _validate(options: argparse.Namespace, _: Mapping[str, str]) -> int:
+    from gwz_provision.check import contract, output, run  # noqa: PLC0415 - --help does not wait for the parsers
+
+    known = None if options.no_contract else contract.load(options.contract)
+    outcome = run.check(options.paths, known)
+    printed = {"text": output.text, "json": output.document, "junit": output.junit}[options.output]
+    print(printed(outcome))
+    return EXIT_FINDINGS if outcome.findings else EXIT_OK

@@ -1,0 +1,60 @@
+"""In which unit a panel shows a value: its own, or that of the override which fits the value's name."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from gwz_provision.check.asked import Json
+
+_VALUES = frozenset({"stat", "gauge", "bargauge", "timeseries", "barchart", "piechart", "table", "histogram"})
+
+
+def unit(panel: Json, ref: str, names: Sequence[str]) -> str | None:
+    """Return the unit of a value that has one of these names; None when that cannot be told, or nothing is shown."""
+    if panel.get("type") not in _VALUES:
+        return None
+    config = panel.get("fieldConfig") or {}
+    shown: str | None = str((config.get("defaults") or {}).get("unit") or "")
+    if not shown and panel.get("type") == "table":
+        return None
+    for override, value in _overrides(config):
+        fits = _fits(override.get("matcher") or {}, ref, names)
+        if fits is None:
+            shown = None
+        elif fits:
+            shown = value
+    return shown
+
+
+def names(panel: Json, ref: str, name: str) -> list[str]:
+    """Return what a value may be called in a panel, after its transformations."""
+    found = [name, f"Value #{ref}", "Value"]
+    for one in panel.get("transformations") or ():
+        renamed = (one.get("options") or {}).get("renameByName") or {}
+        found.extend(str(renamed[old]) for old in list(found) if old in renamed)
+    return [one for one in found if one]
+
+
+def _overrides(config: Json) -> Iterator[tuple[Json, str]]:
+    for override in config.get("overrides") or ():
+        for item in override.get("properties") or ():
+            if item.get("id") == "unit":
+                yield override, str(item.get("value") or "")
+
+
+def _fits(matcher: Json, ref: str, names_: Sequence[str]) -> bool | None:
+    options = matcher.get("options")
+    templated = any("{{" in name for name in names_)
+    match matcher.get("id"):
+        case "byFrameRefID":
+            return options == ref
+        case "byName":
+            return True if options in names_ else None if templated else False
+        case "byRegexp":
+            pattern = str(options).strip("/")
+            try:
+                fits = any(re.search(pattern, name) for name in names_)
+            except re.error:
+                return None
+            return True if fits else None if templated else False
+        case _:
+            return None

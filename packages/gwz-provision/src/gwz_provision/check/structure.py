@@ -1,0 +1,222 @@
+"""A dashboard's frame: uids, ids, data sources, variables, refresh, grid."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+
+from gwz_provision.check.asked import BUILT_IN, Json, Sources, panels, variables
+from gwz_provision.check.documents import Document
+from gwz_provision.check.findings import Finding, Place, Problem, suggestion
+from gwz_provision.check.substitution import used
+
+_UID = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_REFRESH = re.compile(r"(?P<count>\d+)(?P<unit>ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_SHORTEST_REFRESH = 5
+_GRID = 24
+_WITH_UNIT = frozenset({"stat", "gauge", "bargauge", "timeseries", "barchart", "piechart"})
+_LINK = re.compile(r"/d/(?P<uid>[A-Za-z0-9_-]+)")
+
+
+def among(documents: Sequence[Document]) -> Iterator[Finding]:
+    """Report what only all dashboards together show: uids and titles that occur twice, and an index that is wrong."""
+    dashboards = [one for one in documents if one.kind == "dashboard"]
+    uids = Counter(str(one.content.get("uid") or "") for one in dashboards)
+    titles = Counter((one.folder, str(one.content.get("title") or "")) for one in dashboards)
+    for one in dashboards:
+        uid, title = str(one.content.get("uid") or ""), str(one.content.get("title") or "")
+        if uid and uids[uid] > 1:
+            sentence = f"the uid {uid} occurs {uids[uid]} times: each would overwrite the other."
+            yield Place(one.file).finding(Problem("dashboard/uid", sentence, "Give each dashboard a uid of its own."))
+        if title and titles[one.folder, title] > 1:
+            sentence = f"the folder has {titles[one.folder, title]} dashboards {title!r}."
+            yield Place(one.file).finding(Problem("dashboard/title", sentence, "Give each a title of its own."))
+    for index in (one for one in documents if one.kind == "index"):
+        yield from _indexed(index, dashboards)
+
+
+def _indexed(index: Document, dashboards: Sequence[Document]) -> Iterator[Finding]:
+    there = {str(one.content.get("uid") or "") for one in dashboards}
+    listed = [
+        str(entry.get("uid")) for entry in index.content["dashboards"] if isinstance(entry, dict) and "uid" in entry
+    ]
+    for uid in listed:
+        if uid not in there:
+            cure = suggestion(uid, there, "Generate the bundle anew: nox -s generate.")
+            yield Place(index.file).finding(Problem("dashboard/index", f"no dashboard has the uid {uid}.", cure))
+
+
+def dashboard(document: Document, sources: Sources, uids: frozenset[str], *, ours: bool) -> Iterator[Finding]:
+    """Report what is wrong with one dashboard; `ours` also asks for what only our own promise."""
+    model, place = document.content, Place(document.file)
+    for problem in (*_top(model), *_ids(model), *_grid(model), *_used_variables(model)):
+        yield place.finding(problem)
+    for panel in panels(model):
+        where = Place(document.file, _id(panel), str(panel.get("title") or ""))
+        for problem in _panel(panel, ours=ours):
+            yield where.finding(problem)
+        yield from _references(where, panel, sources, variables(model))
+    for name, entry in (*variables(model).items(), *_annotations(model)):
+        if wrong := _source(entry.get("datasource"), sources, variables(model)):
+            yield Place(document.file, title=f"variable {name}").finding(wrong)
+    if ours:
+        yield from _links(place, model, uids)
+
+
+def _id(panel: Json) -> int | None:
+    found = panel.get("id")
+    return found if isinstance(found, int) else None
+
+
+def _annotations(model: Json) -> list[tuple[str, Json]]:
+    listed = (model.get("annotations") or {}).get("list") or ()
+    return [(f"of annotation {one.get('name')}", one) for one in listed if isinstance(one, dict)]
+
+
+def _top(model: Json) -> Iterator[Problem]:
+    uid = str(model.get("uid") or "")
+    if not _UID.fullmatch(uid):
+        sentence = (
+            f"the uid {uid!r} is not 1 to 40 of [A-Za-z0-9_-]."
+            if uid
+            else "the dashboard has no uid: each import makes another."
+        )
+        yield Problem("dashboard/uid", sentence, "Give it one of at most 40 letters, digits, - and _.")
+    if not str(model.get("title") or "").strip():
+        yield Problem("dashboard/title", "the dashboard has no title, and Grafana refuses it.", "Give it one.")
+    refresh = _REFRESH.fullmatch(str(model.get("refresh") or ""))
+    if refresh and int(refresh["count"]) * _SECONDS[refresh["unit"]] < _SHORTEST_REFRESH:
+        yield Problem(
+            "dashboard/refresh", f"refresh is {refresh[0]}, and Grafana's shortest is 5s.", "Set it to 5s or more."
+        )
+    for entry in model.get("__inputs") or ():
+        sentence = f"the input {entry.get('name')} is left from an export: nobody fills it in."
+        yield Problem("dashboard/input", sentence, "Write the data source's uid in its place, and remove __inputs.")
+
+
+def _ids(model: Json) -> Iterator[Problem]:
+    for id_, count in Counter(panel.get("id") for panel in panels(model)).items():
+        if id_ is not None and count > 1:
+            yield Problem("panel/id", f"{count} panels have the id {id_}.", "Give each a number of its own.")
+
+
+def _grid(model: Json) -> Iterator[Problem]:
+    placed = [
+        (panel, panel["gridPos"])
+        for panel in model.get("panels") or ()
+        if isinstance(panel, dict) and _is_placed(panel)
+    ]
+    for panel, at in placed:
+        if at["x"] < 0 or at["x"] + at["w"] > _GRID:
+            sentence = f"panel {panel.get('id')} {panel.get('title', '')!r} reaches from {at['x']} to {at['x'] + at['w']}, and the grid has {_GRID}."
+            yield Problem("dashboard/grid", sentence, "Narrow or move it.")
+    for (one, first), (other, second) in combinations(placed, 2):
+        if _overlap(first, second):
+            sentence = f"panel {one.get('id')} {one.get('title', '')!r} and panel {other.get('id')} {other.get('title', '')!r} overlap."
+            yield Problem("dashboard/grid", sentence, "Move one of them.")
+
+
+def _is_placed(panel: Json) -> bool:
+    at = panel.get("gridPos")
+    return isinstance(at, dict) and all(isinstance(at.get(side), int) for side in "xywh")
+
+
+def _overlap(one: Mapping[str, int], other: Mapping[str, int]) -> bool:
+    return all(
+        one[start] < other[start] + other[size] and other[start] < one[start] + one[size]
+        for start, size in (("x", "w"), ("y", "h"))
+    )
+
+
+def _panel(panel: Json, *, ours: bool) -> Iterator[Problem]:
+    if panel.get("id") is None:
+        yield Problem("panel/id", "the panel has no id.", "Give it a number that no other panel has.")
+    refs = Counter(str(target.get("refId") or "") for target in panel.get("targets") or () if isinstance(target, dict))
+    for ref, count in refs.items():
+        if not ref:
+            yield Problem("panel/ref", f"{count} of its queries have no refId.", "Name them A, B, C.")
+        elif count > 1:
+            yield Problem(
+                "panel/ref",
+                f"{count} of its queries have the refId {ref}, and Grafana asks none then.",
+                "Name them A, B, C.",
+            )
+    if ours:
+        yield from _described(panel)
+
+
+def _described(panel: Json) -> Iterator[Problem]:
+    kind = panel.get("type")
+    if kind in {"row", "text"}:
+        return
+    for key in ("title", "description"):
+        if not str(panel.get(key) or "").strip():
+            yield Problem(f"panel/{key}", f"the panel has no {key}.", "Give it one that says what a value means.")
+    config = panel.get("fieldConfig") or {}
+    overridden = any(
+        item.get("id") == "unit" for one in config.get("overrides") or () for item in one.get("properties") or ()
+    )
+    if kind in _WITH_UNIT and not (config.get("defaults") or {}).get("unit") and not overridden:
+        yield Problem(
+            "panel/unit", "the panel has no unit.", "Set fieldConfig.defaults.unit, short for a plain number."
+        )
+
+
+def _references(place: Place, panel: Json, sources: Sources, known: Mapping[str, Json]) -> Iterator[Finding]:
+    own = panel.get("datasource")
+    if problem := _source(own, sources, known):
+        yield place.finding(problem)
+    for target in panel.get("targets") or ():
+        if not isinstance(target, dict):
+            continue
+        wrong = _source(target.get("datasource"), sources, known)
+        if wrong and target.get("datasource") != own:
+            yield Place(place.file, place.panel, place.title, str(target.get("refId") or "")).finding(wrong)
+
+
+def _source(source: object, sources: Sources, known: Mapping[str, Json]) -> Problem | None:
+    """Ask of a reference to a data source that there is one, and that it is of the type that is written beside it."""
+    written = source.get("type") if isinstance(source, dict) else None
+    uid = source.get("uid") if isinstance(source, dict) else sources.names.get(str(source), source)
+    if uid in {None, ""} or uid in BUILT_IN or written == "grafana":
+        return None
+    variable = re.fullmatch(r"\$\{?(\w+)(?::\w+)?\}?|\[\[(\w+)\]\]", str(uid))
+    if variable:
+        name = variable[1] or variable[2]
+        if name in known:
+            return None
+        return Problem(
+            "datasource/uid", f"the data source is {uid}, and the dashboard has no variable {name}.", "Write the uid."
+        )
+    if uid not in sources.types:
+        cure = suggestion(str(uid), sources.types, f"There are {', '.join(sorted(sources.types)) or 'none'}.")
+        return Problem("datasource/uid", f"there is no data source {uid}.", cure)
+    if written and written != sources.types[str(uid)]:
+        sentence = f"the data source {uid} is a {sources.types[str(uid)]}, and the panel says {written}."
+        return Problem("datasource/type", sentence, "Correct the uid or the type.")
+    return None
+
+
+def _used_variables(model: Json) -> Iterator[Problem]:
+    known = variables(model)
+    for name, variable in known.items():
+        if variable.get("type") == "adhoc" or variable.get("hide") == 2:
+            continue
+        rest = {**model, "templating": {"list": [one for one in known.values() if one is not variable]}}
+        if all(other != name for other, _ in used(json.dumps(rest))) and not _repeats(model, name):
+            yield Problem("variable/unused", f"nothing uses the variable {name}.", "Use it, or remove it.")
+
+
+def _repeats(model: Json, name: str) -> bool:
+    return any(panel.get("repeat") == name for panel in panels(model))
+
+
+def _links(place: Place, model: Json, uids: frozenset[str]) -> Iterator[Finding]:
+    for found in _LINK.finditer(json.dumps(model)):
+        if found["uid"] not in uids:
+            sentence = f"a link leads to the dashboard {found['uid']}, which is not there."
+            yield place.finding(
+                Problem("dashboard/link", sentence, suggestion(found["uid"], uids, "Correct the link."))
+            )

@@ -1,0 +1,271 @@
+"""One call to Grafana through grafana-client, with the edges that cut taken off: quoting, redirects, pages, faults, retries."""
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from grafana_client import GrafanaApi
+from grafana_client.client import GrafanaException, GrafanaTimeoutError, niquests  # its HTTP stack, ours to close
+
+from gwz_provision.access import Access
+from gwz_provision.errors import (
+    Conflict,
+    Forbidden,
+    NotFound,
+    NotGrafana,
+    PreconditionFailed,
+    ProvisionError,
+    ReadOnly,
+    Redirected,
+    Refused,
+    Unauthorized,
+    Unclear,
+    Unreachable,
+)
+
+TIMEOUT_SECONDS = 30.0
+_TRIES = 5
+_BUDGET_SECONDS = 60.0
+_LONGEST_PAUSE_SECONDS = 30.0
+_READ_ONLY = ("provisioned dashboard", "read-only data source", "from 'file'")
+
+
+def path(*parts: str) -> str:
+    """Join the parts of an address, each quoted as a whole: a rule group may be called `a/b`."""
+    return "".join(f"/{quote(part, safe='')}" for part in parts)
+
+
+@dataclass
+class Calls:
+    """What was sent so far, by method; a retry counts again."""
+
+    by_method: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def reads(self) -> int:
+        """How many calls only asked."""
+        return self.by_method["GET"]
+
+    @property
+    def writes(self) -> int:
+        """How many calls could have changed something."""
+        return self.by_method.total() - self.reads
+
+
+class Transport:
+    """A connection pool to one Grafana; may be used by several threads."""
+
+    def __init__(self, access: Access, *, trace: Callable[[str], None] | None = None) -> None:
+        """Connect to nothing yet; `trace` is told of each attempt: method, path, status, milliseconds."""
+        self.url = access.url
+        self.calls = Calls()
+        self._trace = trace
+        self._base = urlsplit(access.url).path.strip("/")
+        parts = urlsplit(access.url)
+        self._api = GrafanaApi(
+            access.auth,
+            host=parts.netloc,
+            url_path_prefix=f"{self._base}/" if self._base else "",
+            protocol=parts.scheme,
+            timeout=TIMEOUT_SECONDS,
+        )
+        # A redirected POST would be sent again as a GET, with the token, to wherever it points.
+        self._api.client.s.max_redirects = 0
+        # grafana-client does not hand over the answer's headers.
+        self._asked = threading.local()
+        self._api.client.s.hooks["response"] = [self._note_retry_after]
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._api.client.s.close()
+
+    def json(self, method: str, address: str, what: str, **options: Any) -> Any:
+        """Send a call whose answer is an object, a list or nothing; `options` are those of `send`."""
+        answer = self.send(method, address, what, **options)
+        if isinstance(answer, str) and answer:
+            raise self._foreign(what)
+        return answer
+
+    def send(
+        self,
+        method: str,
+        address: str,
+        what: str,
+        *,
+        body: Any = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        tries: int = _TRIES,
+    ) -> Any:
+        """Send a call, again after a fault that cannot have stored anything twice; raises the error that says why not."""
+        deadline = time.monotonic() + _BUDGET_SECONDS
+        for attempt in range(1, tries + 1):
+            try:
+                return self._once(method, address, what, {"json": body, "params": params, "headers": headers})
+            except _Again as fault:
+                pause = self._pause(attempt)
+                if attempt == tries or time.monotonic() + pause > deadline:
+                    raise fault.error from fault.__cause__
+                time.sleep(pause)
+        raise AssertionError(tries)
+
+    def _once(self, method: str, address: str, what: str, options: Mapping[str, Any]) -> Any:
+        began = time.monotonic()
+        self._asked.seconds = None
+        self.calls.by_method[method] += 1
+        outcome = "no answer"
+        try:
+            call = getattr(self._api.client, method)
+            answer = call(address, **options, accept_empty_json=True)
+            outcome = "ok"
+        except GrafanaTimeoutError as error:
+            raise self._after_timeout(method, what) from error
+        except GrafanaException as error:
+            outcome = str(error.status_code)
+            raise self._after_answer(method, what, error) from error
+        except niquests.exceptions.TooManyRedirects as error:
+            outcome = "redirect"
+            raise self._after_redirect(what, error) from error
+        except ValueError as error:  # the HTTP library's error for a body that is not JSON derives from it
+            raise self._foreign(what) from error
+        except OSError as error:  # what the HTTP library raises derives from it
+            raise self._after_network_fault(method, what, error) from error
+        finally:
+            if self._trace:
+                self._trace(f"{method} {address} {outcome} {1000 * (time.monotonic() - began):.0f} ms")
+        return answer
+
+    def _note_retry_after(self, answer: Any, **_: Any) -> None:
+        seconds = str(answer.headers.get("Retry-After", ""))
+        self._asked.seconds = min(float(seconds), _LONGEST_PAUSE_SECONDS) if seconds.isdigit() else None
+
+    def _pause(self, attempt: int) -> float:
+        """Return the seconds until the next try: what the server asked for, else twice as long each time, with jitter."""
+        asked: float | None = getattr(self._asked, "seconds", None)
+        return asked if asked is not None else random.uniform(0.5, 1.0) * 0.1 * 2**attempt  # noqa: S311
+
+    def _after_timeout(self, method: str, what: str) -> Exception:
+        said = f"{self.url} did not answer within {TIMEOUT_SECONDS:.0f} s when asked for {what}."
+        cure = "Look whether it, or the data source behind it, is overloaded."
+        return Unreachable(said, cure) if method == "GET" else Unclear(said, cure)
+
+    def _after_answer(self, method: str, what: str, error: Any) -> Exception:
+        translated = _translated(method, what, error)
+        status = error.status_code
+        if status == 429 or (status >= 500 and method != "POST"):
+            return _Again(translated)
+        return translated
+
+    def _after_network_fault(self, method: str, what: str, error: Exception) -> Exception:
+        unreachable = Unreachable(
+            f"Grafana at {self.url} cannot be reached: {_innermost(error)}.",
+            "Start it, or correct GRAFANA_URL: scheme, host and port are taken as they are, redirects are not followed.",
+        )
+        if _never_sent(error) or method != "POST":
+            return _Again(unreachable)
+        return Unclear(
+            f"The answer to {what} was lost: {_innermost(error)}.", "Apply again: what was stored is found, and kept."
+        )
+
+    def _after_redirect(self, what: str, error: Any) -> Redirected:
+        location = error.response.headers.get("Location", "") if error.response is not None else ""
+        return Redirected(
+            f"{self.url} redirects to {_without_user(location) or 'another address'} when asked for {what}; redirects are not followed.",
+            f"Set GRAFANA_URL={self._other_base(location) or 'to the address that it redirects to'}.",
+        )
+
+    def _other_base(self, location: str) -> str:
+        parts = urlsplit(location)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            return ""
+        base = f"/{self._base}" if self._base else ""
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], base, "", ""))
+
+    def _foreign(self, what: str) -> NotGrafana:
+        return NotGrafana(
+            f"{self.url} answered with something other than JSON when asked for {what}.",
+            "This is not Grafana's API: a login page or a proxy in front of it? Point GRAFANA_URL at Grafana itself.",
+        )
+
+
+class _Again(Exception):  # noqa: N818 - a signal between two functions of this module
+    """A fault after which the same call may be sent again; `error` is what it becomes when that does not help."""
+
+    def __init__(self, error: ProvisionError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _translated(method: str, what: str, error: Any) -> ProvisionError:  # noqa: PLR0911 - one return for each situation
+    status, said = error.status_code, _said(error)
+    if any(words in said for words in _READ_ONLY) and status in {400, 403, 500}:
+        return ReadOnly(
+            f"{what[:1].upper()}{what[1:]} cannot be changed: {said}.",
+            "Grafana reads it from a file: remove it from its provisioning folder (GF_PATHS_PROVISIONING), restart it, and apply again.",
+        )
+    match status:
+        case 401:
+            return Unauthorized(
+                f"Grafana refused the login: {said}.",
+                "Check GRAFANA_TOKEN, or GRAFANA_USER and GRAFANA_PASSWORD; five wrong passwords lock a user for five minutes.",
+            )
+        case 403:
+            return Forbidden(
+                f"Grafana forbids {what}: {said}.",
+                "Give the service account the Admin role: data sources need it; doctor is content with Viewer.",
+            )
+        case 404:
+            return NotFound(f"Grafana does not know {what}: {said}.", "Run `gwz-provision apply`.")
+        case 409 | 412:
+            return (PreconditionFailed if status == 412 else Conflict)(
+                f"Grafana holds something else in the place of {what}: {said}.",
+                "Another object has that name, or somebody saved it meanwhile: rename or remove the other one, then apply again.",
+            )
+        case _ if status in {502, 503, 504} and method == "POST":
+            return Unclear(f"Grafana answered {status} for {what}: {said}.", "Apply again when it is well.")
+        case _:
+            return Refused(
+                f"Grafana answered {status} for {what}: {said}.",
+                "If the words do not say enough, Grafana's log at the same second does.",
+            )
+
+
+def _said(error: Any) -> str:
+    response = error.response
+    words = response.get("message") if isinstance(response, dict) else response
+    return str(words or error.message).strip().rstrip(".")[:500]
+
+
+def _never_sent(error: BaseException) -> bool:
+    """Tell whether the connection was never made: nothing can have arrived."""
+    return isinstance(error, niquests.exceptions.ConnectTimeout) or any(
+        isinstance(link, ConnectionRefusedError) or type(link).__name__ in {"NewConnectionError", "NameResolutionError"}
+        for link in _chain(error)
+    )
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    links: list[BaseException] = []
+    pending: list[object] = [error]
+    while pending:
+        link = pending.pop()
+        if isinstance(link, BaseException) and link not in links:
+            links.append(link)
+            pending += [link.__cause__, link.__context__, getattr(link, "reason", None), *link.args]
+    return links
+
+
+def _innermost(error: BaseException) -> str:
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    return str(error)
+
+
+def _without_user(address: str) -> str:
+    parts = urlsplit(address)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
