@@ -713,7 +713,7 @@ def test_a_host_name_that_is_looked_up_for_ever_is_a_timeout(look_at, monkeypatc
 
 
 def test_a_fault_of_ours_is_a_hop_that_failed(site, look_at, monkeypatch):
-    monkeypatch.setattr("gwz_instrument.monitoring.far_loki._quoted", lambda _text: 1 / 0)
+    monkeypatch.setattr("gwz_instrument.monitoring.logql.selector", lambda _labels: 1 / 0)
     body = look_at(**both(site)).loki(with_urls=False)
     assert hops(body) == [("push", True), ("query", "fault")]
     assert "ZeroDivisionError" in body.hops[1].cure

@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-import threading
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from . import semconv
+from .deadlines import within
 from .faults import Fault, Finding
 
 DEADLINE_S: Final = 10.0
@@ -147,7 +147,7 @@ def fetch(url: SplitResult, token: str | None = None) -> bytes:
 def reach(url: SplitResult, work: Callable[[], _T], deadline_s: float) -> _T:
     """What `work`, which asks `url`, returns; UnreachableError if that does not come, whole and in time. Lets HTTPError pass."""
     try:
-        return _within(deadline_s, work)
+        return within(deadline_s, work, name="gwz-check")
     except HTTPError:
         raise
     except TimeoutError as error:
@@ -224,27 +224,6 @@ def _gunzip() -> Callable[[bytes], bytes]:
         return stream.decompress(piece, MAX_BYTES + 1) if piece else b""
 
     return decode
-
-
-def _within(seconds: float, work: Callable[[], _T]) -> _T:
-    """What `work` returns or raises; TimeoutError if that takes longer. A socket's own timeout is one for each byte."""
-    results: list[_T] = []
-    errors: list[BaseException] = []
-
-    def attempt() -> None:
-        try:
-            results.append(work())
-        except BaseException as error:  # noqa: BLE001  # raised again below
-            errors.append(error)
-
-    thread = threading.Thread(target=attempt, name="gwz-check", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if errors:
-        raise errors[0]
-    if not results:
-        raise TimeoutError
-    return results[0]
 
 
 def _place(source: str) -> SplitResult | Path | None:

@@ -19,10 +19,9 @@ SECRET_SETTINGS = frozenset({"url", "token", "password", "authorization_credenti
 
 @dataclass(frozen=True)
 class Manifest:
-    """All resources, in the order in which they are created; `unused` names the optional ones that nobody asked for."""
+    """All resources, in the order in which they are created."""
 
     resources: tuple[Wanted, ...] = ()
-    unused: tuple[str, ...] = ()
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """Every secret value that was put in, so that it can be hidden."""
 
@@ -51,7 +50,6 @@ def build(bundle: Bundle, environ: Mapping[str, str]) -> Manifest:
     ]
     return Manifest(
         tuple(sorted(resources, key=lambda item: ORDER.index(item.key.kind))),
-        tuple(f"contact point {item['uid']}" for item in bundle.contact_points if not _is_wanted(item, environ)),
         tuple(_secret_values(bundle, environ)),
     )
 

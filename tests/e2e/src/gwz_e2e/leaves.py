@@ -4,12 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 MONEY = 1e-9
 RELATIVE = 1e-6
 
 
+@runtime_checkable
 class Leaf(Protocol):
     """What a value has to be."""
 
@@ -157,6 +158,6 @@ def seconds(text: str) -> float:
 
 
 def _is(found: Any, wanted: Any) -> bool:
-    if isinstance(wanted, Number | Between | Moment | Among):
+    if isinstance(wanted, Leaf):
         return wanted.accepts(found)
     return type(found) is type(wanted) and bool(found == wanted)

@@ -15,12 +15,14 @@ from .store import HOUR_S, Ask, Store, Sums, View
 
 _PROVIDER, _STATUS = inference.PROVIDER.name, inference.STATUS.name
 _ATTEMPTS: Final = Ask(providers.ATTEMPTS, (_PROVIDER, _STATUS))
+_WORTH: Final = Ask(providers.ANSWER_WORTH, (_PROVIDER,))
 _TALLIED: Final = (
     _ATTEMPTS,
+    _WORTH,
     Ask(providers.ANSWER_SECONDS, (_PROVIDER,)),
-    Ask(providers.ANSWER_WORTH, (_PROVIDER,)),
     Ask(inference.CREDITS, (_PROVIDER,)),
 )
+_NOT_ASKED: Final[Sums] = {}
 _BASELINE_PARTS: Final = 24
 """The baseline begins with the first of so many parts in which the provider was asked at all."""
 _CRITICAL_RATE: Final = 0.25
@@ -41,7 +43,8 @@ class Condition(NamedTuple):
 
 def conditions(view: View) -> dict[str, Condition]:
     """The providers that were asked in a window."""
-    return {provider: _condition(seen) for provider, seen in _tallies(whole(view, *_TALLIED)).items() if seen.attempts}
+    seen = _tallies(*whole(view, _ATTEMPTS, _WORTH))
+    return {provider: _condition(one) for provider, one in seen.items() if one.attempts}
 
 
 def health(store: Store, health_window_s: float) -> Page:
@@ -84,7 +87,7 @@ def anomalies(store: Store, window_s: float, baseline_s: float) -> Page:
     """`/api/monitoring/anomalies`."""
     view, before = store.look(window_s), store.look(baseline_s, before_s=window_s)
     window = view.window
-    now = _tallies(whole(view, *_TALLIED))
+    now = _tallies(*whole(view, *_TALLIED))
     found = [
         models.Anomaly(
             type=cast("models.Kind", kind),
@@ -145,9 +148,8 @@ def failures(store: Store, provider: str, limit: int) -> Page:
     return Page(body, found.window)
 
 
-def _tallies(found: Sequence[Sums]) -> dict[str, Tally]:
-    """What each provider did; `found` answers `_TALLIED`."""
-    statuses, seconds, worth, cost = found
+def _tallies(statuses: Sums, worth: Sums, seconds: Sums = _NOT_ASKED, cost: Sums = _NOT_ASKED) -> dict[str, Tally]:
+    """What each provider did, as far as it was asked: the answers to `_TALLIED`, or the first two of them."""
     calls = calls_by(statuses)
     names = sorted({*named(calls), *named(cost)})  # means are then the same to the last digit, whoever answers
     return {
@@ -210,7 +212,7 @@ def _baselines(view: View) -> Mapping[str, Period]:
     start, end = view.window.start, view.window.end
     step = round((end - start) / _BASELINE_PARTS, 3)  # Prometheus counts in milliseconds
     edges = [*(round(start + number * step, 3) for number in range(_BASELINE_PARTS)), end]
-    parts = [_tallies(found) for found in zip(*view.increases(_TALLIED, edges), strict=True)]
+    parts = [_tallies(*found) for found in zip(*view.increases(_TALLIED, edges), strict=True)]
     return {provider: _period(provider, parts, edges) for provider in {name for part in parts for name in part}}
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from gwz_instrument.health.scores import FAILURES
 from gwz_instrument.semconv import logs
 
+from . import logql
 from .asking import well_formed
 from .fetch import Server
 from .promql import quoted
@@ -21,14 +22,8 @@ def failures(
 ) -> Failures:
     """The newest calls that failed at a provider within a day: the last call of each request, so they are never all."""
     window = Window(now - _REACH_S, now, complete=False, exact=True)
-    parameters = {
-        "query": _query(stream, provider),
-        "start": f"{int(window.start * 1e9)}",
-        "end": f"{int(now * 1e9)}",
-        "limit": str(min(limit, _MOST_LINES)),
-        "direction": "backward",
-    }
-    answer = loki.ask("/loki/api/v1/query_range", parameters, until)
+    parameters = logql.newest(_query(stream, provider), window.start, now, min(limit, _MOST_LINES))
+    answer = loki.ask(logql.QUERY_PATH, parameters, until)
     lines = well_formed(lambda: _lines(json.loads(answer.body)), loki)
     return Failures(sorted(lines, key=lambda one: -one.at)[:limit], window)
 
@@ -39,12 +34,11 @@ def _lines(said: Any) -> list[Failed]:
 
 
 def _query(stream: Mapping[str, str], provider: str) -> str:
-    labels = ", ".join(f"{name}={quoted(value)}" for name, value in stream.items())
     outcomes = " or ".join(f"{logs.CALL_OUTCOME.name}={quoted(one)}" for one in sorted(FAILURES))
     fields = (logs.PROVIDER, logs.MODEL, logs.ERROR_TYPE, logs.CALL_OUTCOME, logs.CALL_MS)
     parsed = ", ".join(f"{field.name}={quoted(field.name)}" for field in fields)
     contains = f"|= {quoted(logs.CALL_OUTCOME.name)}"
-    return f"{{{labels}}} {contains} | json {parsed} | {logs.PROVIDER.name}={quoted(provider)} | {outcomes}"
+    return f"{logql.selector(stream)} {contains} | json {parsed} | {logs.PROVIDER.name}={quoted(provider)} | {outcomes}"
 
 
 def _failed(nanoseconds: int, line: Mapping[str, Any]) -> Failed:

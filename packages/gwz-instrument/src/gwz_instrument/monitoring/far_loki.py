@@ -1,7 +1,6 @@
 """Loki, as lines are pushed to it and asked of it."""
 
 import gzip
-import json
 import logging
 import time
 import uuid
@@ -15,11 +14,12 @@ from gwz_instrument.redact import redact
 from gwz_instrument.semconv import logs
 from gwz_instrument.settings import Settings
 
+from . import logql
 from .address import Address, has_user, without_user
 from .hops import deliver, missing, poll
+from .promql import quoted
 
 LOGGER: Final = "gwz_instrument.test"
-_QUERY_PATH: Final = "/loki/api/v1/query_range"
 _PUSH, _QUERY, _TOKEN = "GWZ_LOKI_URL", "GWZ_LOKI_QUERY_URL", "GWZ_LOKI_TOKEN"
 _NOTHING: Final = gzip.compress(b'{"streams": []}')
 _HEADERS: Final = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
@@ -60,20 +60,13 @@ class FarLoki:
         labels = {**self._labels, logs.LEVEL.name: level}
         with closing(self.query):
             return poll(
-                lambda: bool(self._times(labels, f" |= {_quoted(text)}", at - _SKEW_S, at + _SKEW_S, until)), until
+                lambda: bool(self._times(labels, f" |= {quoted(text)}", at - _SKEW_S, at + _SKEW_S, until)), until
             )
 
     def _times(self, labels: Mapping[str, str], filtered: str, start: float, end: float, until: float) -> list[int]:
         """Nanoseconds of the newest line that a query selects, if any."""
-        selector = ", ".join(f"{name}={_quoted(value)}" for name, value in labels.items())
-        parameters = {
-            "query": f"{{{selector}}}{filtered}",
-            "start": f"{int(start * 1e9)}",
-            "end": f"{int(end * 1e9)}",
-            "limit": "1",
-            "direction": "backward",
-        }
-        answer = self.query.json(_QUERY_PATH, parameters, until)
+        parameters = logql.newest(f"{logql.selector(labels)}{filtered}", start, end, limit=1)
+        answer = self.query.json(logql.QUERY_PATH, parameters, until)
         try:
             return [int(value[0]) for stream in answer["data"]["result"] for value in stream["values"]]
         except (LookupError, TypeError, ValueError) as error:
@@ -111,8 +104,3 @@ class SentLine:
 def _address(url: str, variable: str, token: str | None) -> Address:
     headers = {"Authorization": f"Bearer {token}"} if token else None
     return Address(without_user(url) if token else url, "Loki", variable, credentials=_TOKEN, headers=headers)
-
-
-def _quoted(text: str) -> str:
-    """A string of LogQL."""
-    return json.dumps(text, ensure_ascii=False)

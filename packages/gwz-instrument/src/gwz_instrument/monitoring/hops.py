@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
-from threading import Thread
+from functools import partial
 from typing import Final, Literal, NamedTuple
+
+from gwz_instrument.deadlines import within
 
 from .address import Address
 from .fetch import TIMEOUT, FetchError
@@ -122,20 +123,10 @@ def _hop(step: Step, until: float) -> Hop:
 
 
 def _wait_for(step: Step, until: float) -> None:
-    """Take a step on a thread that can be left behind: the look-up of a host name heeds no deadline."""
-    outcome: Future[None] = Future()
-
-    def run() -> None:
-        try:
-            step.take(until)
-        except BaseException as error:  # noqa: BLE001  # for whoever waits
-            outcome.set_exception(error)
-        else:
-            outcome.set_result(None)
-
-    Thread(target=run, name=f"gwz-{step.hop}", daemon=True).start()
+    """Take a step, on a thread that can be left behind."""
+    left = max(0.0, until + GRACE_S - time.monotonic())
     try:
-        outcome.result(max(0.0, until + GRACE_S - time.monotonic()))
+        within(left, partial(step.take, until), name=f"gwz-{step.hop}")
     except TimeoutError as error:
         raise FetchError(
             TIMEOUT,

@@ -1,6 +1,7 @@
 """How long calls take."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from gwz_instrument.semconv import inference
 
@@ -16,9 +17,8 @@ def trends(store: Store, provider: str, hours: int) -> Page:
     """`/api/monitoring/latency-trends/{provider}`."""
     view = store.look(hours * HOUR_S)
     window, edges = view.window, view.window.hours
-    asks = _asks((_PROVIDER, provider))
-    each_hour = zip(*view.increases(asks, edges), strict=True)
-    buckets, seconds = _read(whole(view, *asks))
+    each_hour = [_read(found) for found in zip(*view.increases(_asks((_PROVIDER, provider)), edges), strict=True)]
+    buckets, seconds = _added(each_hour)
     overall = latency(buckets, seconds)
     body = models.LatencyTrends(
         **head(store, window),
@@ -28,7 +28,7 @@ def trends(store: Store, provider: str, hours: int) -> Page:
         count=_count(buckets, window),
         overall_avg_latency_ms=overall["avg_latency_ms"],
         overall_p95_latency_ms=overall["p95_latency"],
-        hourly_data=[_point(start, *_read(sums), window) for start, sums in zip(edges, each_hour, strict=False)],
+        hourly_data=[_point(start, *hour, window) for start, hour in zip(edges, each_hour, strict=False)],
     )
     return Page(body, window)
 
@@ -59,6 +59,16 @@ def _asks(*where: tuple[str, str]) -> tuple[Ask, Ask]:
 def _read(found: "tuple[Sums, ...] | list[Sums]") -> tuple[Buckets, float]:
     buckets, seconds = found
     return by_group(buckets).get((), {}), sum(seconds.values())
+
+
+def _added(each: Iterable[tuple[Buckets, float]]) -> tuple[Buckets, float]:
+    """All hours together."""
+    total: Counter[float] = Counter()
+    seconds = 0.0
+    for buckets, took in each:
+        total.update(buckets)
+        seconds += took
+    return total, seconds
 
 
 def _count(buckets: Buckets, window: Window) -> int | None:

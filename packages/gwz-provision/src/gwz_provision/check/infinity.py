@@ -12,7 +12,6 @@ from gwz_provision.check.substitution import STAND_IN, substituted
 
 Json = dict[str, Any]
 
-KIND = "yesoreyeram-infinity-datasource"
 _SIMPLE = re.compile(r"[\w*#@$\[\].]*")
 _WORD = re.compile(r"(?<![$\w\"])(?:`(?P<quoted>[^`]+)`|(?P<plain>[A-Za-z_]\w*))(?!\s*\(|[\w\"])")
 _MADE = re.compile(r"[\"'](?P<name>\w+)[\"'](?:\s*:\s*(?:\$?\w+\.)*(?P<of>\w+)\s*[,}])?")
