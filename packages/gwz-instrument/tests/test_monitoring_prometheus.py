@@ -378,6 +378,55 @@ def test_another_application_of_the_same_job_is_not_this_one(tmp_path, free_port
         server.stop()
 
 
+class _Scraped(BaseHTTPRequestHandler):
+    """An application that is quiet, and fails the scrapes whose numbers its server has in `failing`."""
+
+    def do_GET(self):
+        self.server.scrapes += 1
+        lines = (
+            'fastapi_app_info{app_name="shop"} 1',
+            f'gwz_telemetry_items_total{{signal="metrics",outcome="delivered"}} {self.server.scrapes}',
+            'model_inference_requests_total{provider="p",model="m",status="success"} 7',
+            'gatewayz_circuit_breaker_state{provider="p",state="open"} 1',
+        )
+        self.send_response(500 if self.server.scrapes in self.server.failing else 200)
+        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.end_headers()
+        self.wfile.write("\n".join([*lines, ""]).encode())
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_scrape_that_failed_hides_nothing_and_takes_no_exactness_away(tmp_path, free_port_of):
+    """Prometheus marks every series of a target whose scrape fails as ended."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Scraped) as application:
+        application.scrapes, application.failing = 0, range(20, 22)
+        threading.Thread(target=application.serve_forever, daemon=True).start()
+        target = f"127.0.0.1:{application.server_address[1]}"
+        job = {
+            "job_name": "shop",
+            "scrape_interval": "200ms",
+            "scrape_timeout": "200ms",
+            "static_configs": [{"targets": [target]}],
+        }
+        config = json.dumps({"scrape_configs": [job]})
+        server = RealPrometheus(tmp_path, free_port_of(), config).start()
+        try:
+            store = store_of(server.url, None)
+            found = []
+            while application.scrapes < 30:
+                if application.scrapes > 15:
+                    known = store.look(60).window.exact and store.breakers().states == {"p": "open"}
+                    found.append((application.scrapes, known))
+                time.sleep(0.02)
+        finally:
+            server.stop()
+            application.shutdown()
+    assert len({scrapes for scrapes, _ in found}) > 10
+    assert [scrapes for scrapes, known in found if not known] == []
+
+
 DAY = 24 * HOUR
 
 

@@ -24,7 +24,7 @@ from .lives import (
     pace,
     places_to_read,
 )
-from .promql import at_most, seconds_of, target_of
+from .promql import at_most, duration, seconds_of, target_of
 from .store import HOUR_S, SITTING, Ask, Breakers, Failures, Sums, Unavailable, Window, until
 
 _REMEMBERED_S: Final = 7 * 86400.0
@@ -77,7 +77,10 @@ class PrometheusStore:
         asking = self._asking()
         asking.refuse_mixture(HOUR_S)
         addresses = asking.addresses(HOUR_S)
-        rows = asking.vector(f"{providers.BREAKER_STATE.name}{{{asking.matchers(addresses, {})}}} == 1", asking.now)
+        recent = asking.recent_beats(addresses) if addresses else []
+        _, newest = last_scrapes(recent, pace(recent)) or (asking.now, asking.now)
+        at = max(newest, asking.now - LOOKBACK_S)  # and not now: the newest scrape may have failed
+        rows = asking.vector(f"{providers.BREAKER_STATE.name}{{{asking.matchers(addresses, {})}}} == 1", at)
         order = providers.BREAKER_STATES  # from the best to the worst
         states: dict[str, str] = {}
         for labels, _ in rows:
@@ -137,9 +140,12 @@ class PrometheusView:
         start, end, pause = self._frame.start, self._frame.end, 2 * self._frame.pace
         if any(life.last < end or life.early for life in self._lives):
             return False
-        calls = f"{inference.REQUESTS.name}{{{self._asking.matchers(self._addresses, {})}}}"
+        # over a time, for a scrape that failed has ended every series of its target until the next one
+        calls = f"{inference.REQUESTS.name}{{{self._asking.matchers(self._addresses, {})}}}[{duration(LOOKBACK_S)}]"
         times = {"a": start - pause, "b": min(start + pause, end), "c": end - pause, "d": max(newest, end)}
-        rows = self._asking.parts({name: f"sum({calls} @ {seconds_of(at)})" for name, at in times.items()}, end)
+        rows = self._asking.parts(
+            {name: f"sum(last_over_time({calls} @ {seconds_of(at)}))" for name, at in times.items()}, end
+        )
         a, b, c, d = (sum(value for _, value in rows[name]) for name in times)
         return a == b and c == d
 
