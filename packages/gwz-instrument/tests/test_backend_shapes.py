@@ -532,6 +532,7 @@ class Told:
         return [(text, told) for told in self.all for text in texts if text in told]
 
 
+CRASHED = "Exception in ASGI application"
 OVER_HTTP = pytest.mark.parametrize("protocol", ["http/protobuf"])
 
 
@@ -559,9 +560,13 @@ def test_an_exception_that_holds_a_url_takes_no_key_along(exporting, ledger, rec
     ledger.request("GET", "/crash", 500)
     ledger.query("chat_history", "insert")
     ledger.add("fastapi_exceptions_total", "HTTPStatusError")
+    # The server logs it once all of ours is said.
+    shapes.until(
+        lambda: exporting.state.telemetry.force_flush(10) and any(CRASHED in line for _, _, line, _ in loki.lines)
+    )
     told = Told(exporting, receiver, loki, spans=2)
     (span,) = (span for span in told.spans if "GET /crash" in span)
-    (line,) = (line for line in told.lines if "Exception in ASGI application" in line)
+    (line,) = (line for line in told.lines if CRASHED in line)
     for text in (span, line):
         assert "/rest/v1/chat_history?api_key=[redacted]" in text
     assert told.holding(KEY) == []

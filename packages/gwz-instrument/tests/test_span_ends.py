@@ -27,7 +27,7 @@ class World:
 
     def put(self, name="GET /", *, failed=False, exception=None, end_ns=7):
         span = self.provider.get_tracer("test").start_span("GET", start_time=5)
-        self.ends.put(SpanEnd(span, name, {"http.route": "/"}, failed, exception, end_ns))
+        self.ends.put(SpanEnd(span, name, lambda: {"http.route": "/"}, failed, exception, end_ns))
 
     @property
     def names(self):
@@ -213,7 +213,7 @@ def test_who_is_dropped_is_freed_and_its_thread_ends(monkeypatch):
     monkeypatch.setattr(span_ends, "_GATHER_S", 0.01)
     before = set(threading.enumerate())
     ends = SpanEnds(lambda *_: None)
-    ends.put(SpanEnd(INVALID_SPAN, "GET /", {}, False, None, 7))
+    ends.put(SpanEnd(INVALID_SPAN, "GET /", dict, False, None, 7))
     (thread,) = (one for one in threading.enumerate() if one not in before)
     found = weakref.ref(ends)
     del ends

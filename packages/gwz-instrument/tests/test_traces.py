@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider, sampling
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
@@ -17,6 +18,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util._once import Once
 
 from gwz_instrument import traces
+from gwz_instrument.late_spans import LateSpan
 from gwz_instrument.settings import Settings, SettingsError
 from gwz_instrument.span_ends import SpanEnd
 from gwz_instrument.span_export import Outlet
@@ -437,7 +439,7 @@ def test_the_provider_s_own_flush_and_shutdown_miss_no_span_of_a_request(receive
     exporter = InMemorySpanExporter()
     started.provider.add_span_processor(BatchSpanProcessor(exporter))
     for number, flush in enumerate((started.provider.force_flush, started.provider.shutdown), start=1):
-        started.end(SpanEnd(started.tracer.start_span("GET"), "GET /", {}, False, None, 7))
+        started.end(SpanEnd(started.tracer.start_span("GET"), "GET /", dict, False, None, 7))
         flush()
         assert [span.name for span in exporter.get_finished_spans()] == ["GET /"] * number
 
@@ -447,3 +449,26 @@ def test_spans_of_a_joined_provider_end_at_once():
     provider = TracerProvider(shutdown_on_exit=False)
     trace.set_tracer_provider(provider)
     assert traces.start(settings()).ends is None
+
+
+def test_spans_of_our_provider_begin_as_ids_in_every_application_that_shares_it():
+    first, second = traces.start(settings()), traces.start(settings())
+    for started in (first, second):
+        span = started.begin("GET", Context(), 5)
+        assert isinstance(span, LateSpan)
+        span.end()
+
+
+def test_spans_of_another_provider_begin_as_it_makes_them():
+    provider = TracerProvider(shutdown_on_exit=False)
+    trace.set_tracer_provider(provider)
+    span = traces.start(settings()).begin("GET", Context(), 5)
+    assert (span.name, span.kind, span.start_time) == ("GET", SpanKind.SERVER, 5)
+    span.end()
+
+
+def test_a_disabled_sdk_makes_none(monkeypatch):
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    span = traces.start(settings()).begin("GET", Context(), 5)
+    assert not span.is_recording()
+    assert not span.get_span_context().is_valid

@@ -127,7 +127,7 @@ class CallRecorder:
             )
 
     def _end(self, span: Span, attributes: Mapping[str, Any], outcome: Outcome) -> None:
-        self.end_span(SpanEnd(span, None, attributes, outcome.status in _BAD, None, time.time_ns()))
+        self.end_span(SpanEnd(span, None, lambda: attributes, outcome.status in _BAD, None, time.time_ns()))
 
     def _provider(self, name: object, code: CodeType | None) -> str:
         return OTHER if name is None else self.labels.provider(plain(name), lambda: is_literal(name, code))

@@ -1,11 +1,12 @@
 """The server span of a request: started when it arrives, ended at its last byte; kept, unsampled, when it matters."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanContext, SpanKind
+from opentelemetry.trace import Span, SpanContext
 
 from . import traces
 from .exchange import NO_RESPONSE, Ending, Exchange, sampled_trace_id
@@ -14,7 +15,7 @@ from .span_ends import SpanEnd
 
 _FAILED = ("stream_error", "cancelled")
 _ROUTELESS = (http.UNMATCHED, http.UNROUTED)
-_FACTS = {logs.PROVIDER.name: spans.PROVIDER.name, logs.MODEL.name: spans.MODEL.name}
+_SAID_AS = {logs.PROVIDER.name: spans.PROVIDER.name, logs.MODEL.name: spans.MODEL.name}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class ServerSpans:
     def start(self, exchange: Exchange) -> None:
         """Start the span of a request; it gets its full name once the route is known."""
         parent = traces.parent(exchange.scope["headers"])
-        span = self.traces.tracer.start_span(exchange.method, parent, SpanKind.SERVER, start_time=exchange.start_ns)
+        span = self.traces.begin(exchange.method, parent, exchange.start_ns)
         exchange.span = span
         exchange.sampled_trace_id = sampled_trace_id(span)
 
@@ -64,7 +65,7 @@ class ServerSpans:
             name=_name(exchange),
             context=context,
             parent=_remote_parent(exchange),
-            attributes=_attributes(exchange, end, error, failed=failed),
+            attributes=_facts(exchange, end, error, failed=failed).attributes(),
             start_ns=exchange.start_ns,
             end_ns=ended_ns,
             failed=failed,
@@ -76,12 +77,12 @@ def _last_words(
     span: Span, exchange: Exchange, end: Ending, error: BaseException | None, *, failed: bool, ended_ns: int
 ) -> SpanEnd:
     return SpanEnd(
-        span=span,
-        name=_name(exchange),
-        attributes=_attributes(exchange, end, error, failed=failed),
-        failed=failed,
-        exception=traces.exception_facts(error) if failed and error is not None else None,
-        end_ns=ended_ns,
+        span,
+        _name(exchange),
+        _facts(exchange, end, error, failed=failed).attributes,
+        failed,
+        traces.exception_facts(error) if failed and error is not None else None,
+        ended_ns,
     )
 
 
@@ -99,34 +100,68 @@ def _remote_parent(exchange: Exchange) -> SpanContext | None:
     return found if found.is_valid else None
 
 
-def _attributes(exchange: Exchange, end: Ending, error: BaseException | None, *, failed: bool) -> dict[str, Any]:
+class _Facts(NamedTuple):
+    """What a span says of its request; taken at the request's end, made attributes when there is time."""
+
+    method: str
+    status: int
+    outcome: str
+    url_path: str
+    scheme: object
+    request_id: str
+    path: str
+    server: object
+    error_type: str | None
+    chunks: int
+    first_byte_s: float
+    longest_gap_s: float
+    said: Mapping[str, Any]
+
+    def attributes(self) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            _METHOD: self.method,
+            _STATUS: self.status,
+            _URL_PATH: self.url_path,
+            _URL_SCHEME: str(self.scheme),
+            _OUTCOME: self.outcome,
+            _REQUEST_ID: self.request_id,
+        }
+        if self.path not in _ROUTELESS:
+            found[_ROUTE] = self.path
+        server = self.server
+        if isinstance(server, tuple | list) and len(server) == 2 and isinstance(server[0], str):
+            found[_SERVER_ADDRESS] = server[0]
+            if isinstance(server[1], int):  # a Unix socket has none
+                found[_SERVER_PORT] = server[1]
+        if self.error_type is not None:
+            found[_ERROR_TYPE] = self.error_type
+        if self.chunks > 1:
+            found[_CHUNKS] = self.chunks
+            found[_FIRST_BYTE] = self.first_byte_s
+            found[_LONGEST_GAP] = self.longest_gap_s
+        for name, attribute in _SAID_AS.items():
+            if name in self.said:
+                found[attribute] = self.said[name]
+        return found
+
+
+def _facts(exchange: Exchange, end: Ending, error: BaseException | None, *, failed: bool) -> _Facts:
     scope = exchange.scope
-    found: dict[str, Any] = {
-        _METHOD: exchange.method,
-        _STATUS: end.status,
-        _URL_PATH: exchange.url_path,
-        _URL_SCHEME: str(scope.get("scheme", "http")),
-        _OUTCOME: end.outcome,
-        _REQUEST_ID: exchange.request_id,
-    }
-    if exchange.path not in _ROUTELESS:
-        found[_ROUTE] = exchange.path
-    server = scope.get("server")
-    if isinstance(server, tuple | list) and len(server) == 2 and isinstance(server[0], str):
-        found[_SERVER_ADDRESS] = server[0]
-        if isinstance(server[1], int):  # a Unix socket has none
-            found[_SERVER_PORT] = server[1]
-    if failed:
-        found[_ERROR_TYPE] = str(end.status or NO_RESPONSE) if error is None else type(error).__name__
-    if exchange.chunks > 1:
-        found[_CHUNKS] = exchange.chunks
-        found[_FIRST_BYTE] = exchange.first_byte_s
-        found[_LONGEST_GAP] = exchange.longest_gap_s
-    facts = exchange.facts
-    for name, attribute in _FACTS.items():
-        if name in facts:
-            found[attribute] = facts[name]
-    return found
+    return _Facts(
+        exchange.method,
+        end.status,
+        end.outcome,
+        exchange.url_path,
+        scope.get("scheme", "http"),
+        exchange.request_id,
+        exchange.path,
+        scope.get("server"),
+        None if not failed else str(end.status or NO_RESPONSE) if error is None else type(error).__name__,
+        exchange.chunks,
+        exchange.first_byte_s,
+        exchange.longest_gap_s,
+        exchange.facts,
+    )
 
 
 # Looked up once: this is written for every request.

@@ -26,7 +26,7 @@ class SpanEnd(NamedTuple):
     span: Span
     name: str | None
     """Another than it began with."""
-    attributes: Mapping[str, Any]
+    attributes: Callable[[], Mapping[str, Any]]
     failed: bool
     exception: Mapping[str, Any] | None
     """What `Span.record_exception` would write."""
@@ -37,7 +37,7 @@ class SpanEnd(NamedTuple):
         try:
             if self.name is not None:
                 self.span.update_name(self.name)
-            self.span.set_attributes(self.attributes)
+            self.span.set_attributes(self.attributes())
             if self.failed:
                 self.span.set_status(Status(StatusCode.ERROR))
             if self.exception is not None:

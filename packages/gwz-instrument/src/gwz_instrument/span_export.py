@@ -18,10 +18,11 @@ from typing import Any, Final
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.environment_variables import OTEL_BSP_MAX_QUEUE_SIZE
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import TracerProvider
 
+from .late_spans import OurProcessor
 from .redact import redact
 from .semconv import health
 from .settings import GRPC
@@ -133,7 +134,7 @@ class Account:
                 self._count("traces", word, number)
 
 
-class Outlet(SpanProcessor):
+class Outlet(OurProcessor):
     """Hands ended spans to the SDK's batch processor, as many as its queue holds, and can be closed within a deadline.
 
     One per provider and endpoint, however many applications use it: the last one to leave closes it, and the
@@ -231,7 +232,7 @@ class Outlet(SpanProcessor):
             self._errands = _Errands()
 
 
-class EndsFirst(SpanProcessor):
+class EndsFirst(OurProcessor):
     """Has spans ended that wait for it before the processors that come after are flushed or shut down."""
 
     def __init__(self, ends: SpanEnds) -> None:

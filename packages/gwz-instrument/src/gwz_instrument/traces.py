@@ -15,6 +15,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import (
     NonRecordingSpan,
+    Span,
     SpanContext,
     SpanKind,
     Status,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:  # the SDK loads when traces start
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace.sampling import Sampler
 
+    from .late_spans import LateSpans
     from .span_export import Outlet
 
 Count = Callable[[str, str, int], None]
@@ -62,6 +64,14 @@ class Traces:
     """None where the spans are not ours to export: the provider is not the SDK's."""
     ends: SpanEnds | None = None
     """Who ends the spans of requests; None: whoever brings them."""
+    late: "LateSpans | None" = None
+    """Who begins them where the provider is ours."""
+
+    def begin(self, name: str, parent: Context, start_ns: int) -> Span:
+        """Start the span of a request."""
+        if self.late is None:
+            return self.tracer.start_span(name, parent, SpanKind.SERVER, start_time=start_ns)
+        return self.late.begin(name, parent, start_ns)
 
     def end(self, end: SpanEnd) -> None:
         """End a span, now or in a moment."""
@@ -139,7 +149,8 @@ def start(settings: Settings, *, count: Count = lambda _signal, _word, _number: 
     outlet = _outlet(provider, settings, count)
     if unset:
         trace.set_tracer_provider(provider)  # last: a wrong setting leaves the process as it was
-    traces = Traces(provider, provider.get_tracer(spans.SCOPE), outlet, ends)
+    tracer = provider.get_tracer(spans.SCOPE)
+    traces = Traces(provider, tracer, outlet, ends, _late_spans(provider, tracer))
     if outlet is not None:
         outlet.join(traces, count)
     return traces
@@ -154,6 +165,17 @@ def _ends_of(provider: TracerProvider, count: Count, *, ours: bool) -> SpanEnds 
     ends = _ends[provider] = SpanEnds(count)
     provider.add_span_processor(EndsFirst(ends))  # type: ignore[attr-defined]  # the SDK's
     return ends
+
+
+def _late_spans(provider: TracerProvider, tracer: Tracer) -> "LateSpans | None":
+    """Who begins spans as ids alone; None for another's provider, and where OTEL_SDK_DISABLED has none made."""
+    from opentelemetry.sdk.trace import Tracer as SdkTracer  # noqa: PLC0415
+
+    from .late_spans import LateSpans, OurProvider  # noqa: PLC0415
+
+    if not isinstance(provider, OurProvider) or not isinstance(tracer, SdkTracer):
+        return None
+    return LateSpans(provider, tracer)
 
 
 def parent(headers: Iterable[tuple[bytes, bytes]]) -> Context:
@@ -227,9 +249,9 @@ def _new_provider(settings: Settings) -> TracerProvider:
 
     The SDK's exit hook stays on: the application may add processors of its own, and ours has closed by then.
     """
-    from opentelemetry.sdk.trace import TracerProvider as SdkProvider  # noqa: PLC0415
+    from .late_spans import OurProvider  # noqa: PLC0415
 
-    return SdkProvider(resource=_resource(settings), sampler=_sampler(settings))
+    return OurProvider(resource=_resource(settings), sampler=_sampler(settings))
 
 
 def _outlet(provider: TracerProvider, settings: Settings, count: Count) -> "Outlet | None":
