@@ -123,6 +123,18 @@ def test_everything_that_was_said_is_on_the_span_with_the_time_at_which_it_was_s
     }
 
 
+def test_who_says_very_much_to_it_meets_the_limits_of_the_sdk():
+    world = World()
+    span = world.begin()
+    for number in range(100_000):
+        span.add_event("chunk", {"n": number}, number + 1)
+    assert span.is_recording()
+    span.end(9)
+    (made,) = world.seen.spans
+    assert [event.timestamp for event in made.events] == list(range(100_000 - 127, 100_001))
+    assert made.dropped_events == 100_000 - 128
+
+
 def test_spans_inside_it_are_its_children():
     world = World()
     span = world.begin(PARENTS["sampled"])

@@ -20,6 +20,8 @@ from opentelemetry.util.types import Attributes, AttributeValue
 
 from .traces import exception_facts
 
+_MOST_SAID: Final = 128
+"""Who has more to say to a span has the SDK make it at once, which knows its limits."""
 _RANDOM: Final = getattr(TraceFlags, "RANDOM_TRACE_ID", 0)  # since OpenTelemetry 1.40 or so
 
 
@@ -113,7 +115,7 @@ class LateSpan(Span):
 
     def is_recording(self) -> bool:
         """Whether it has not ended."""
-        return self._made is None
+        return self._made is None or self._made.is_recording()
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:
         """Set an attribute."""
@@ -152,18 +154,23 @@ class LateSpan(Span):
 
     def end(self, end_time: int | None = None) -> None:
         """Have the SDK make it, with the ids that it had from the start, and end that one."""
-        if self._made is not None:
-            self._made.end(end_time)  # the SDK has a word for it
-            return
-        self._made = made = self._make()
         try:
-            for what, arguments in self._said:
-                getattr(made, what)(*arguments)
+            self._be_made()
         finally:
-            made.end(end_time)
+            if self._made is not None:
+                self._made.end(end_time)
 
     def _say(self, what: str, *arguments: Any) -> None:
-        if self._made is None:
+        if self._made is None and len(self._said) < _MOST_SAID:
             self._said.append((what, arguments))
         else:
-            getattr(self._made, what)(*arguments)  # as above
+            getattr(self._be_made(), what)(*arguments)
+
+    def _be_made(self) -> Span:
+        """The SDK's span, which has heard everything so far."""
+        if self._made is None:
+            self._made = self._make()
+            for what, arguments in self._said:
+                getattr(self._made, what)(*arguments)
+            self._said.clear()
+        return self._made
