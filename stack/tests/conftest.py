@@ -1,10 +1,15 @@
 """What the tests of the stack share: executables made of a few lines, and an environment that finds nothing else."""
 
+import os
 import stat
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+
+from gwz_stack import Found, ServerUnavailable, VersionRefused, find
+from gwz_stack.layout import ENTRYPOINT
 
 Script = Callable[[Path, str], Path]
 
@@ -34,3 +39,29 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.delenv("GWZ_GRAFANA_HOME", raising=False)
     monkeypatch.delenv("GWZ_GRAFANA_PLUGINS", raising=False)
     return folder
+
+
+@pytest.fixture
+def expanded() -> Callable[[Path, Mapping[str, str], Path], str]:
+    """Return a function that lets the entrypoint put variables into a file, and returns what the server would read."""
+
+    def expand(template: Path, variables: Mapping[str, str], folder: Path) -> str:
+        folder.mkdir(exist_ok=True)
+        environment = {"PATH": os.environ["PATH"], **variables, "GWZ_RENDERED": str(folder)}
+        subprocess.run(["/bin/sh", ENTRYPOINT, template, "--", "true"], env=environment, check=True)
+        return (folder / template.name).read_text()
+
+    return expand
+
+
+@pytest.fixture(scope="session")
+def here() -> Callable[..., dict[str, Found]]:
+    """Return a function that gives servers by name which are on this machine already, or skips the test."""
+
+    def look(*names: str) -> dict[str, Found]:
+        try:
+            return {name: find(name, here=True) for name in names}
+        except (ServerUnavailable, VersionRefused) as error:
+            pytest.skip(f"{error.what} `python -m gwz_stack find {' '.join(names)}` fetches it")
+
+    return look

@@ -1,5 +1,6 @@
 """The command line prints a table, one sentence per fault, and no traceback."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from gwz_stack import cli
 from gwz_stack.cli import main
+from gwz_stack.versions import STACK
 
 Script = Callable[[Path, str], Path]
 
@@ -37,12 +39,39 @@ def test_an_unknown_server_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 def test_env_writes_the_file_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / ".env"
     assert main(["env", "--file", str(path)]) == 0
-    assert (
-        capsys.readouterr().out
-        == f"{path}: added GF_SECURITY_ADMIN_PASSWORD, GF_SECURITY_SECRET_KEY, GWZ_METRICS_TOKEN\n"
+    assert capsys.readouterr().out == (
+        f"{path}: added GF_SECURITY_ADMIN_PASSWORD, GF_SECURITY_SECRET_KEY, GF_METRICS_BASIC_AUTH_PASSWORD, "
+        "GWZ_METRICS_TOKEN, GATE_PRODUCTION_TOKEN, GATE_STAGING_TOKEN, GWZ_API_TOKEN\n"
     )
     main(["env", "--file", str(path)])
     assert capsys.readouterr().out == f"{path}: complete already, left as it is\n"
+
+
+def test_what_cannot_be_checked_here_is_named_and_the_rest_is_checked(
+    bare: Path, script: Script, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(
+        bare / "loki",
+        '[ "$1" = --version ] && echo "loki, version 3.4.2" && exit; echo "line 3: no such field"; exit 1',
+    )
+    monkeypatch.setenv("PATH", f"{bare}:/usr/bin:/bin")
+    assert main(["check"]) == 8
+    out, err = capsys.readouterr()
+    assert out.startswith("config stack/loki/loki.yml: loki refuses it: line 3: no such field Correct the file.")
+    assert "tempo was not checked: tempo is not here" in err
+
+
+def test_a_bump_says_what_it_wrote_and_what_comes_next(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = shutil.copytree(STACK, tmp_path / "stack", ignore=shutil.ignore_patterns("src", "tests", "go.*"))
+    monkeypatch.setattr(cli, "STACK", stack)
+    assert main(["bump", "loki", "3.4.6"]) == 0
+    written, dockerfile, after = capsys.readouterr().out.splitlines()
+    assert (written, dockerfile) == (f"written: {stack}/versions.toml", f"written: {stack}/loki/Dockerfile")
+    assert after.startswith("Next: its go.mod")
+    assert main(["bump", "loki", "3.4.6"]) == 0
+    assert capsys.readouterr().out == "loki is pinned to 3.4.6 already.\n"
 
 
 def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,16 +1,28 @@
 """Both ways run the same configuration, and the end-to-end run differs only in what e2e.toml lists."""
 
 import tomllib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gwz_stack.layout import PORTS, Layout, places
+from gwz_stack.layout import PORTS, Layout, environment, places
 from gwz_stack.render import FILES, changed_paths, differences, dump, e2e_overrides, get, parse, put, render, shipped
 from gwz_stack.versions import STACK
 
+Expand = Callable[[Path, Mapping[str, str], Path], str]
+SECRETS = dict.fromkeys(
+    (
+        "GF_SECURITY_ADMIN_PASSWORD",
+        "GF_SECURITY_SECRET_KEY",
+        "GF_METRICS_BASIC_AUTH_PASSWORD",
+        "GATEWAYZ_PRODUCTION_TOKEN",
+        "GATEWAYZ_STAGING_TOKEN",
+    ),
+    "s" * 16,
+)
 LAYOUT = Layout(Path("/run/gatewayz"), {name: 20_000 + index for index, name in enumerate(PORTS)})
 
 
@@ -31,8 +43,10 @@ def test_with_overrides_it_differs_exactly_in_what_e2e_toml_lists(server: str) -
 
 
 @pytest.mark.parametrize("server", FILES)
-def test_no_address_or_folder_of_a_container_is_left(server: str) -> None:
-    native = dump(server, render(server, shipped(server), places=places(server, LAYOUT)))
+def test_no_address_or_folder_of_a_container_is_left(server: str, tmp_path: Path, expanded: Expand) -> None:
+    template = tmp_path / FILES[server].name
+    template.write_text(dump(server, render(server, shipped(server), places=places(server, LAYOUT))))
+    native = expanded(template, environment(server, LAYOUT, SECRETS), tmp_path / "rendered")
     for text in (
         "0.0.0.0",
         "prometheus:9090",
@@ -42,6 +56,7 @@ def test_no_address_or_folder_of_a_container_is_left(server: str) -> None:
         "grafana:3000",
         "/var/",
         "/etc/",
+        "${",
     ):
         assert text not in native
     assert ": /loki" not in native
@@ -54,7 +69,7 @@ def expected_paths(server: str) -> set[str]:
 def test_every_override_is_one_that_was_agreed() -> None:
     """A longer list would let the end-to-end run prove something else than what is shipped."""
     declared = tomllib.loads((STACK / "e2e.toml").read_text())
-    assert {server: len(paths) for server, paths in declared.items()} == {"prometheus": 2, "tempo": 4, "grafana": 4}
+    assert {server: len(paths) for server, paths in declared.items()} == {"prometheus": 2, "tempo": 4, "grafana": 5}
     assert {str(value) for paths in declared.values() for value in paths.values()} == {
         "1s",
         "configurableSchedulerTick",
@@ -64,7 +79,7 @@ def test_every_override_is_one_that_was_agreed() -> None:
 def test_differences_can_be_printed() -> None:
     assert "tempo ingester.trace_idle_period: 10s → 1s" in differences()
     assert "grafana feature_toggles.enable: default → configurableSchedulerTick" in differences()
-    assert len(differences()) == 10
+    assert len(differences()) == 11
 
 
 def test_a_place_that_the_shipped_file_no_longer_has_is_an_error() -> None:
@@ -111,6 +126,6 @@ def test_the_promised_settings_are_shipped() -> None:
     }
     assert get("tempo", tempo, "metrics_generator.storage.remote_write.0.send_exemplars") is True
     assert {job["job_name"] for job in prometheus["scrape_configs"]} == {
-        "prometheus", "loki", "tempo", "grafana", "redis_exporter", "gatewayz_production",
+        "prometheus", "loki", "tempo", "grafana", "redis_exporter", "gatewayz_production", "gatewayz_staging",
     }  # fmt: skip
     assert get("prometheus", prometheus, "storage.tsdb.out_of_order_time_window") == "10m"

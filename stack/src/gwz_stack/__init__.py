@@ -12,6 +12,7 @@ from gwz_stack.errors import (
     VersionRefused,
 )
 from gwz_stack.find import Found, find
+from gwz_stack.gate import Gate
 from gwz_stack.native import NativeStack
 from gwz_stack.process import Process, Supervisor
 from gwz_stack.render import differences
@@ -23,6 +24,7 @@ __all__ = [
     "ChecksumMismatch",
     "ComposeStack",
     "Found",
+    "Gate",
     "NativeStack",
     "NotReady",
     "PortTaken",

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from gwz_stack.command import run
+from gwz_stack.dockerfile import dockerfile
 from gwz_stack.dotenv import METRICS_TOKEN, PASSWORD, read_env, write_env
 from gwz_stack.errors import StackError, writing
-from gwz_stack.layout import COMPOSE_FILE, service
+from gwz_stack.layout import COMPOSE_FILE, NOWHERE, service
 from gwz_stack.ports import HOST
 from gwz_stack.render import FILES, e2e_overrides, render, shipped, write
 from gwz_stack.urls import Urls
-from gwz_stack.versions import STACK
+from gwz_stack.versions import SERVERS, STACK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,7 +89,8 @@ class ComposeStack:
             self.set_targets([])
         self._write_overrides()
         try:
-            self._compose("up", "--detach", "--wait")
+            # The servers by name: --wait takes the one-shot `provision`, which ends, for a failure.
+            self._compose("up", "--detach", "--wait", "--build", *SERVERS)
         except BaseException:
             self.stop()
             raise
@@ -114,7 +116,9 @@ class ComposeStack:
                 write(server, render(server, shipped(server), places={}, overrides=e2e_overrides(server)), config)
                 mounts.setdefault(server, []).append(f"{config}:{_mounted(server)}:ro")
             self._run_dir.mkdir(parents=True, exist_ok=True)
-            services = {server: {"volumes": volumes} for server, volumes in mounts.items()}
+            services: dict[str, Any] = {server: {"volumes": volumes} for server, volumes in mounts.items()}
+            # The targets file says it all.
+            services["prometheus"]["environment"] = {"GATEWAYZ_PRODUCTION_TARGET": NOWHERE}
             self._override_file.write_text(yaml.safe_dump({"services": services}), encoding="utf-8")
 
     @property
@@ -142,6 +146,4 @@ def _published(server: str, container_port: int) -> str:
 
 
 def _mounted(server: str) -> str:
-    source = f"./{FILES[server].relative_to(STACK)}"
-    volumes: list[str] = service(server)["volumes"]
-    return next(volume.split(":")[1] for volume in volumes if volume.split(":")[0] == source)
+    return next(file for file in dockerfile(server).templates if file.endswith(f"/{FILES[server].name}"))

@@ -7,13 +7,14 @@ import secrets
 from typing import TYPE_CHECKING
 
 from gwz_stack.errors import writing
+from gwz_stack.variables import VARIABLES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PASSWORD = "GF_SECURITY_ADMIN_PASSWORD"  # noqa: S105 - the variable's name
 METRICS_TOKEN = "GWZ_METRICS_TOKEN"  # noqa: S105 - the variable's name
-_SECRETS = (PASSWORD, "GF_SECURITY_SECRET_KEY", METRICS_TOKEN)
+_SECRETS = tuple(variable.name for variable in VARIABLES if variable.laptop and variable.secret)
 
 
 def write_env(path: Path) -> list[str]:

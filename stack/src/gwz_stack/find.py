@@ -42,8 +42,8 @@ class Found:
         return f"{self.server} {self.version}{note}"
 
 
-def find(server: str, *, progress: Callable[[str], None] = lambda _line: None) -> Found:
-    """Return the first usable binary of a server.
+def find(server: str, *, here: bool = False, progress: Callable[[str], None] = lambda _line: None) -> Found:
+    """Return the first usable binary of a server; only one that is `here` already, where that is asked.
 
     Raises VersionRefused when GWZ_<SERVER>_BIN names another version, ServerUnavailable with every source's reason when
     none has it, ChecksumMismatch when a download is not what it should be.
@@ -53,7 +53,7 @@ def find(server: str, *, progress: Callable[[str], None] = lambda _line: None) -
     if chosen := os.environ.get(variable):
         return _chosen(wanted, Path(chosen).expanduser().absolute(), variable)
     reasons: list[str] = []
-    for source, look in _sources(wanted, Cache.from_environment(), progress):
+    for source, look in _sources(wanted, Cache.from_environment(), progress, here=here):
         try:
             return _accepted(wanted, look(), source)
         except Miss as miss:
@@ -88,7 +88,9 @@ def _accepted(wanted: Pin, path: Path, source: str) -> Found:
     return Found(wanted.name, version, wanted.pinned, source, path)
 
 
-def _sources(wanted: Pin, cache: Cache, progress: Callable[[str], None]) -> Iterator[tuple[str, Callable[[], Path]]]:
+def _sources(
+    wanted: Pin, cache: Cache, progress: Callable[[str], None], *, here: bool
+) -> Iterator[tuple[str, Callable[[], Path]]]:
     release, module = wanted.archive, wanted.go
     if wanted.name != "infinity":
         yield "PATH", lambda: _on_path(wanted)
@@ -96,6 +98,8 @@ def _sources(wanted: Pin, cache: Cache, progress: Callable[[str], None]) -> Iter
         yield "release archive (cached)", lambda: _cached(archive.cached(release, cache))
     if module:
         yield "Go module (cached)", lambda: _cached(gobuild.cached(wanted.name, module, cache))
+    if here:
+        return
     if release:
         yield "release archive", lambda: archive.download(release, cache, progress)
     if module:
@@ -118,21 +122,21 @@ def _cached(path: Path | None) -> Path:
 
 
 def _version(wanted: Pin, path: Path) -> str:
-    return _plugin_version(path) if wanted.name == "infinity" else binary_version(path)
+    return _plugin_version(path) if wanted.name == "infinity" else binary_version(path, wanted.asks)
 
 
-def binary_version(path: Path) -> str:
+def binary_version(path: Path, asks: str = "--version") -> str:
     """Ask a binary for its version; raises Miss when it cannot say."""
     try:
         answer = subprocess.run(
-            [path, "--version"], capture_output=True, text=True, timeout=20, check=False, stdin=subprocess.DEVNULL
+            [path, asks], capture_output=True, text=True, timeout=20, check=False, stdin=subprocess.DEVNULL
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Miss(f"{path} does not run ({error})") from error
     said = answer.stdout + answer.stderr
     if match := _VERSION.search(said):
         return match[1]
-    raise Miss(f"{path} --version names no version ({said.strip()[:100]!r})")
+    raise Miss(f"{path} {asks} names no version ({said.strip()[:100]!r})")
 
 
 def _plugin_version(folder: Path) -> str:

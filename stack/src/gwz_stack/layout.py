@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from gwz_stack.dockerfile import dockerfile
 from gwz_stack.ports import HOST
 from gwz_stack.urls import Urls
+from gwz_stack.variables import declared
 from gwz_stack.versions import STACK
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ PORTS = (
 INFINITY = "yesoreyeram-infinity-datasource"
 
 COMPOSE_FILE = STACK / "compose.yaml"
+ENTRYPOINT = STACK / "entrypoint.sh"
+NOWHERE = "none.invalid:80"  # a target that prometheus.yml drops
 
 # Nothing else of the caller's environment reaches a server: with OTEL_* Tempo would trace itself, GF_* would override the file.
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
@@ -58,19 +62,18 @@ class Layout:
         """Return the file that a server's output goes to."""
         return self.run_dir / "logs" / f"{server}.log"
 
+    def template(self, server: str) -> Path:
+        """Return the configuration file of a server as the entrypoint takes it."""
+        return self.run_dir / "config" / "templates" / self.config(server).name
+
     def config(self, server: str) -> Path:
-        """Return the rendered configuration file of a server."""
+        """Return the configuration file that a server reads."""
         return self.run_dir / "config" / (f"{server}.ini" if server == "grafana" else f"{server}.yml")
 
     @property
     def targets_file(self) -> Path:
         """Where Prometheus reads the gateway's addresses."""
         return self.run_dir / "config" / "targets" / "gatewayz_production.json"
-
-    @property
-    def metrics_token_file(self) -> Path:
-        """Where Prometheus reads what it shows the gateway."""
-        return self.run_dir / "config" / "metrics_token"
 
     def urls(self, *, grafana: bool) -> Urls:
         """Return the addresses as others use them."""
@@ -89,16 +92,14 @@ class Layout:
 def places(server: str, layout: Layout) -> dict[str, object]:
     """Return, by dotted path, what takes the place of the containers' addresses and folders in a server's configuration."""
     data = str(layout.data(server))
-    scraped: dict[str, object] = {
-        f"scrape_configs.{job}.static_configs.0.targets.0": layout.address(job)
-        for job in ("prometheus", "loki", "tempo", "grafana", "redis_exporter")
-    }
     by_server: dict[str, dict[str, object]] = {
         "prometheus": {
-            **scraped,
+            "scrape_configs.prometheus.static_configs.0.targets.0": layout.address("prometheus"),
             "rule_files.0": str(STACK / "prometheus" / "rules" / "*.yml"),
             "scrape_configs.gatewayz_production.file_sd_configs.0.files.0": str(layout.targets_file),
-            "scrape_configs.gatewayz_production.authorization.credentials_file": str(layout.metrics_token_file),
+            "scrape_configs.gatewayz_staging.file_sd_configs.0.files.0": str(
+                layout.targets_file.with_stem("gatewayz_staging")
+            ),
         },
         "loki": {
             "server.http_listen_address": HOST,
@@ -143,30 +144,31 @@ def plugin_places(plugins: Path) -> dict[str, object]:
     return {"paths.plugins": str(plugins), "plugins.allow_loading_unsigned_plugins": INFINITY}
 
 
-def command(server: str, binary: Path, layout: Layout) -> list[str]:
-    """Return the command of a server's container with its own binary, addresses and folders."""
-    given: list[str] = service(server).get("command", [])
-    flags = given[1:] if given and not given[0].startswith("-") else given
-    return [str(binary), *replace_flags(flags, _flags(server, layout))]
+def command(server: str, binary: Path, layout: Layout, *, flags: Mapping[str, str] | None = None) -> list[str]:
+    """Return the command of a server's container with its own binary, addresses and folders, started as the container is.
+
+    `flags` are other values of flags that only the caller knows.
+    """
+    _, *given = dockerfile(server).command
+    own = [str(binary), *replace_flags(given, _flags(server, layout) | dict(flags or {}))]
+    needs = _needs(server, layout)
+    return ["/bin/sh", str(ENTRYPOINT), *needs, "--", *own] if needs else own
 
 
-def environment(server: str, layout: Layout) -> dict[str, str]:
-    """Return the environment of a server's container with its own addresses, and the little that it inherits."""
+def environment(server: str, layout: Layout, secrets: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a server's container with its own addresses and `secrets`, and the little that it inherits."""
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     scratch = str(layout.run_dir / "tmp")
     if len(scratch) <= _LONGEST_TMPDIR:
         inherited["TMPDIR"] = scratch
-    if server == "redis_exporter":
-        own = dict(service(server)["environment"])
-        return (
-            inherited
-            | own
-            | {
-                "REDIS_ADDR": f"redis://{layout.address('redis')}",
-                "REDIS_EXPORTER_WEB_LISTEN_ADDRESS": layout.address("redis_exporter"),
-            }
-        )
-    return inherited
+    containers: dict[str, str] = service(server).get("environment", {})
+    return {
+        **inherited,
+        **{name: value for name, value in containers.items() if "$" not in value and not name.endswith("_FILE")},
+        **_variables(server, layout),
+        **{name: value for name, value in secrets.items() if name in declared(server)},
+        "GWZ_RENDERED": str(layout.run_dir / "config"),
+    }
 
 
 def replace_flags(flags: list[str], values: Mapping[str, str]) -> list[str]:
@@ -179,7 +181,7 @@ def replace_flags(flags: list[str], values: Mapping[str, str]) -> list[str]:
         elif flag in flags:
             replaced[flags.index(flag) + 1] = value
         else:
-            raise KeyError(f"compose.yaml has no flag {flag}")
+            raise KeyError(f"the command has no flag {flag}")
     return replaced
 
 
@@ -196,6 +198,32 @@ def compose_file() -> dict[str, Any]:
     return parsed
 
 
+def _needs(server: str, layout: Layout) -> list[str]:
+    """What the entrypoint checks, at its place here."""
+    image = dockerfile(server)
+    places = dict.fromkeys(image.templates, str(layout.template(server)))
+    places |= {f"{folder}/": f"{layout.data(server)}/" for folder in image.folders}
+    return [places.get(need, need) for need in image.needs]
+
+
+def _variables(server: str, layout: Layout) -> dict[str, str]:
+    """Where the servers find one another here, and nothing beyond this machine."""
+    by_server: dict[str, dict[str, str]] = {
+        "prometheus": {
+            "LOKI_TARGET": layout.address("loki"),
+            "TEMPO_TARGET": layout.address("tempo"),
+            "GRAFANA_TARGET": layout.address("grafana"),
+            "REDIS_EXPORTER_TARGET": layout.address("redis_exporter"),
+            # The gateways are in the targets file, which changes while Prometheus runs.
+            "GATEWAYZ_PRODUCTION_TARGET": NOWHERE,
+            "GATEWAYZ_STAGING_TARGET": NOWHERE,
+        },
+        "grafana": {"GRAFANA_ROOT_URL": f"http://{layout.address('grafana')}"},
+        "redis_exporter": {"REDIS_ADDR": f"redis://{layout.address('redis')}"},
+    }
+    return by_server.get(server, {})
+
+
 def _flags(server: str, layout: Layout) -> dict[str, str]:
     config, data = str(layout.config(server)), str(layout.data(server))
     flags: dict[str, dict[str, str]] = {
@@ -206,6 +234,8 @@ def _flags(server: str, layout: Layout) -> dict[str, str]:
         },
         "loki": {"-config.file": config},
         "tempo": {"-config.file": config},
+        "grafana": {"--config": config},
         "redis": {"--bind": HOST, "--port": str(layout.ports["redis"]), "--dir": data},
+        "redis_exporter": {"-web.listen-address": layout.address("redis_exporter")},
     }
     return flags.get(server, {})

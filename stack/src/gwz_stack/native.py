@@ -60,12 +60,28 @@ class NativeStack:
         self._reservation = Reservation.of(where.PORTS, given=ports or {})
         supervisor.afterwards(self._reservation.close)
         self._layout = Layout(run_dir.resolve(), self._reservation.ports)
-        self._secret_key = secrets.token_urlsafe(32)
+        self.secrets = {
+            "GF_SECURITY_ADMIN_PASSWORD": self.grafana_password,
+            "GF_SECURITY_SECRET_KEY": secrets.token_urlsafe(32),
+            "GF_METRICS_BASIC_AUTH_PASSWORD": secrets.token_urlsafe(16),
+            "GATEWAYZ_PRODUCTION_TOKEN": self.metrics_token,
+            "GATEWAYZ_STAGING_TOKEN": self.metrics_token,
+        }
 
     @property
     def urls(self) -> Urls:
         """Where the servers listen; known before they do."""
         return self._layout.urls(grafana="grafana" in self.servers)
+
+    @property
+    def run_dir(self) -> Path:
+        """The folder below which everything is written."""
+        return self._layout.run_dir
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """The port of each listener."""
+        return self._layout.ports
 
     @property
     def targets_file(self) -> Path:
@@ -76,7 +92,6 @@ class NativeStack:
         """Start all servers at once and wait until each answers; a failure ends those that had started and is raised."""
         try:
             self.set_targets([])
-            self._write_metrics_token()
             for server in self.servers:
                 self._launch(server, {})
             self.ready_s |= self._wait(self.servers, timeout_s)
@@ -117,13 +132,6 @@ class NativeStack:
             draft.write_text(json.dumps(list(targets), indent=2), encoding="utf-8")
             draft.rename(self.targets_file)
 
-    def _write_metrics_token(self) -> None:
-        """Leave the token where Prometheus looks for it, for nobody else to read."""
-        file = self._layout.metrics_token_file
-        with writing(file):
-            file.touch(0o600)
-            file.write_text(self.metrics_token, encoding="utf-8")
-
     def resident_bytes(self) -> dict[str, int]:
         """Return the resident memory of each server with its descendants; 0 for one that does not run."""
         return {server: self._supervisor.resident_bytes(server) for server in self.servers}
@@ -135,22 +143,15 @@ class NativeStack:
             (layout.run_dir / "tmp").mkdir(exist_ok=True)
             if server in FILES:
                 self._write_config(server, overrides)
-        argv = where.command(server, self.servers[server].path, layout)
-        environment = where.environment(server, layout)
-        if server == "grafana":
-            argv += [
-                "server",
-                "--homepath",
-                str(homepath(self.servers[server])),
-                "--config",
-                str(layout.config(server)),
-            ]
-            environment |= {
-                "GF_SECURITY_ADMIN_PASSWORD": self.grafana_password,
-                "GF_SECURITY_SECRET_KEY": self._secret_key,
-            }
+        binary = self.servers[server]
+        flags = {"--homepath": str(homepath(binary))} if server == "grafana" else {}
         self._supervisor.launch(
-            server, argv, env=environment, cwd=layout.data(server), log=layout.log(server), grace_s=_GRACE_S.get(server)
+            server,
+            where.command(server, binary.path, layout, flags=flags),
+            env=where.environment(server, layout, self.secrets),
+            cwd=layout.data(server),
+            log=layout.log(server),
+            grace_s=_GRACE_S.get(server),
         )
 
     def _write_config(self, server: str, overrides: Mapping[str, object]) -> None:
@@ -158,7 +159,7 @@ class NativeStack:
         if server == "grafana" and self._infinity:
             places |= where.plugin_places(self._infinity.path)
         changes = (e2e_overrides(server) if self._e2e else {}) | dict(overrides)
-        write(server, render(server, shipped(server), places=places, overrides=changes), self._layout.config(server))
+        write(server, render(server, shipped(server), places=places, overrides=changes), self._layout.template(server))
 
     def _wait(self, servers: Iterable[str], timeout_s: float) -> dict[str, float]:
         asked = probes(self.urls, grafana_password=self.grafana_password)

@@ -47,6 +47,8 @@ class Pin:
     archive: Archive | None
     go: GoModule | None
     package: str | None
+    asks: str = "--version"
+    """The flag that makes the binary say its version."""
 
     @property
     def usable(self) -> tuple[str, ...]:
@@ -76,6 +78,7 @@ def _pin(name: str, entry: dict[str, Any]) -> Pin:
         archive=_archive(entry["archive"], entry["pinned"]) if "archive" in entry else None,
         go=GoModule(**entry["go"]) if "go" in entry else None,
         package=entry.get("package"),
+        asks=entry.get("asks", "--version"),
     )
 
 
