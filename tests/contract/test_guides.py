@@ -1,6 +1,7 @@
-"""The snippets of the guides run as they stand, in an application, and are recorded."""
+"""The snippets of the pages run as they stand, in an application, and are recorded."""
 
 import asyncio
+import functools
 import re
 import types
 from pathlib import Path
@@ -12,15 +13,31 @@ from prometheus_client import CollectorRegistry
 
 from gwz_instrument import instrument
 
-GUIDES = Path(__file__).resolve().parents[2] / "docs/guides"
+ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.contract
 
 
-def snippets(name):
-    text = (GUIDES / f"{name}.md").read_text(encoding="utf-8")
+def snippets(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
     found = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert found
     return found
+
+
+def run(page, names):
+    """Run what a page shows, from top to bottom, among some names."""
+    exec(compile("\n".join(snippets(page)), page, "exec"), names)  # noqa: S102  # that is the point
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """An application of its own, as in a process of its own."""
+    from gwz_instrument import recording  # noqa: PLC0415
+
+    registry = CollectorRegistry()
+    monkeypatch.setattr(recording, "_installed", [])
+    monkeypatch.setattr("gwz_instrument.instrument", functools.partial(instrument, registry=registry))
+    return registry
 
 
 def samples(registry, name):
@@ -55,11 +72,8 @@ class Client:
         return chunks()
 
 
-async def test_the_guide_to_calls(monkeypatch):
-    from gwz_instrument import recording  # noqa: PLC0415
-
-    monkeypatch.setattr(recording, "_installed", [])
-    app, registry = FastAPI(), CollectorRegistry()
+async def test_the_guide_to_calls(alone):
+    app, registry = FastAPI(), alone
     names = {
         "app": app,
         "client": Client(),
@@ -67,8 +81,7 @@ async def test_the_guide_to_calls(monkeypatch):
         "clients": {"groq": Client(ConnectionError()), "together": Client()},
     }
     instrument(app, registry=registry, models=("llama-3.3-70b",))
-    code = compile("\n".join(snippets("inference")), "inference.md", "exec")
-    exec(code, names)  # noqa: S102  # that is the point
+    run("docs/guides/inference.md", names)
     names["answer"]([])
     assert samples(registry, "credits_used_total") == {("groq", "llama-3.3-70b"): 0.0007}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as http:
@@ -87,3 +100,42 @@ async def test_the_guide_to_calls(monkeypatch):
         ("groq", "llama-3.3-70b", "output_estimated"): 4,
     }
     assert samples(registry, "provider_response_time_seconds_count") == {("groq",): 5, ("together",): 1}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/quick-start.md", "docs/guides/monitoring.md"])
+async def test_an_application_in_one_line(alone, page):
+    names = {}
+    run(page, names)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(names["app"]), base_url="http://app") as http:
+        await http.get("/hello/world")
+        assert "fastapi_requests_total{" in (await http.get("/metrics")).text
+    assert sum(samples(alone, "fastapi_requests_total").values()) == 1
+
+
+@pytest.mark.usefixtures("alone")
+async def test_the_guide_to_an_existing_backend():
+    """The two calls are two ways to start, so each has an application of its own."""
+
+    class ObservabilityMiddleware:
+        def __init__(self, app):
+            self.app = app
+
+        async def __call__(self, *_asgi):
+            raise AssertionError("it was to be taken out")
+
+    class TraceContextMiddleware(ObservabilityMiddleware):
+        pass
+
+    first, second = snippets("docs/guides/existing-backend.md")
+    replaced = FastAPI()
+    replaced.add_api_route("/metrics", lambda: "theirs")
+    exec(first, {"create_app": lambda: replaced})  # noqa: S102  # that is the point
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(replaced), base_url="http://app") as http:
+        assert "fastapi_app_info" in (await http.get("/metrics")).text
+    app = FastAPI()
+    app.add_middleware(ObservabilityMiddleware)
+    app.add_middleware(TraceContextMiddleware)
+    alone_too = functools.partial(instrument, registry=CollectorRegistry())
+    exec(second, {"app": app, "instrument": alone_too})  # noqa: S102  # as above
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as http:
+        assert (await http.get("/nowhere")).status_code == 404

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "gwz_dashboards": {"gwz_instrument"},
     "gwz_bench": {"gwz_instrument"},
     "fastapi_app": {"gwz_instrument"},
-    "gwz_e2e": {"fastapi_app", "gwz_instrument", "gwz_stack"},
+    "gwz_e2e": {"fastapi_app", "gwz_dashboards", "gwz_instrument", "gwz_stack"},
 }
 pytestmark = pytest.mark.contract
 
@@ -77,7 +77,7 @@ def test_every_package_is_a_member_of_the_workspace():
     assert {ROOT / member for member in root["tool"]["uv"]["workspace"]["members"]} == set(PACKAGES.values())
 
 
-@pytest.mark.parametrize("name", ["bench", "lint", "pins", "provision", "tests"])
+@pytest.mark.parametrize("name", ["bench", "docs", "lint", "pins", "provision", "tests"])
 def test_a_lock_has_a_hash_for_everything_and_no_address(name):
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
     pins = re.findall(r"^[a-z0-9].*==.*$", text, re.MULTILINE)
