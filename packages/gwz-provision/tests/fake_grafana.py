@@ -66,6 +66,8 @@ class FakeGrafana:
         self.tokens: dict[str, str] = {}
         self.accounts: list[str] = []
         self.unhealthy = 0
+        # The answers of alerting while it starts.
+        self.starting: list[int] = []
         self.lock = threading.Lock()
         self.serial = 0
         self.clock = 0
@@ -86,6 +88,7 @@ class FakeGrafana:
         ]
         self.tree: Json = copy.deepcopy(DEFAULT_TREE)
         self.templates: dict[str, Json] = {}
+        self.timings: dict[str, Json] = {}
 
     # How a call finds its method.
 
@@ -143,7 +146,7 @@ class FakeGrafana:
 
     def permissions(self, role: str, **_: Any) -> Answer:
         granted = {"Viewer": (), "Editor": EDITOR, "Admin": (*EDITOR, *ADMIN_ONLY)}[role]
-        return 200, {name: [""] for name in ("dashboards:read", *granted)}
+        return 200, {name: [""] for name in ("dashboards:read", "alert.notifications:read", *granted)}
 
     def create_account(self, body: Json, **_: Any) -> Answer:
         self.accounts.append(body["role"])
@@ -633,6 +636,8 @@ class FakeGrafana:
         return 202, {"message": "contactpoint deleted"}
 
     def policies(self, **_: Any) -> Answer:
+        if self.starting:
+            raise Refusal(self.starting.pop(0), "alerting is not ready")
         return 200, self.tree
 
     def set_policies(self, body: Json, headers: Any, **_: Any) -> Answer:
@@ -640,10 +645,27 @@ class FakeGrafana:
         for receiver in receivers(body):
             if receiver not in names:
                 raise Refusal(400, f"invalid object specification: receiver '{receiver}' does not exist")
+        for timing in timings(body):
+            if timing not in self.timings:
+                raise Refusal(400, f"invalid object specification: mute time interval '{timing}' does not exist")
         self.tree = cleaned(body)
         if "X-Disable-Provenance" not in headers:
             self.tree["provenance"] = "api"
         return 202, {"message": "policies updated"}
+
+    def list_timings(self, **_: Any) -> Answer:
+        return 200, list(self.timings.values())
+
+    def create_timing(self, body: Json, headers: Any, **_: Any) -> Answer:
+        kept = {key: body[key] for key in ("name", "time_intervals")}
+        self.timings[body["name"]] = kept if "X-Disable-Provenance" in headers else {**kept, "provenance": "api"}
+        return 201, self.timings[body["name"]]
+
+    def delete_timing(self, name: str, **_: Any) -> Answer:
+        if name in set(timings(self.tree)):
+            raise Refusal(409, "Time interval is used by one or many notification policies")
+        self.timings.pop(name, None)
+        return 204, None
 
     def list_templates(self, **_: Any) -> Answer:
         return 200, list(self.templates.values()) or None
@@ -668,6 +690,12 @@ def receivers(route: Json) -> Iterator[str]:
     yield route["receiver"]
     for item in route.get("routes") or []:
         yield from receivers(item)
+
+
+def timings(route: Json) -> Iterator[str]:
+    yield from route.get("mute_time_intervals") or []
+    for item in route.get("routes") or []:
+        yield from timings(item)
 
 
 def cleaned(route: Json) -> Json:
@@ -713,6 +741,7 @@ def _may(role: str | None, needed: str) -> bool:
 _PART = "([^/]+)"
 _F, _S, _D = f"/folders/{_PART}", f"/datasources/uid/{_PART}", f"/dashboards/uid/{_PART}"
 _R, _C, _P, _T = (f"/v1/provisioning/{name}" for name in ("alert-rules", "contact-points", "policies", "templates"))
+_M = "/v1/provisioning/mute-timings"
 _G = f"/v1/provisioning/folder/{_PART}/rule-groups/{_PART}"
 _RULES, _NOTIFY = "alert.provisioning:write", "alert.notifications:write"
 ROUTES: list[tuple[str, str, Callable[..., Answer], str]] = [
@@ -751,6 +780,9 @@ ROUTES: list[tuple[str, str, Callable[..., Answer], str]] = [
     ("DELETE", f"{_C}/{_PART}", FakeGrafana.delete_contact, _NOTIFY),
     ("GET", _P, FakeGrafana.policies, "login"),
     ("PUT", _P, FakeGrafana.set_policies, _NOTIFY),
+    ("GET", _M, FakeGrafana.list_timings, "login"),
+    ("POST", _M, FakeGrafana.create_timing, _NOTIFY),
+    ("DELETE", f"{_M}/{_PART}", FakeGrafana.delete_timing, _NOTIFY),
     ("GET", _T, FakeGrafana.list_templates, "login"),
     ("PUT", f"{_T}/{_PART}", FakeGrafana.save_template, _NOTIFY),
     ("DELETE", f"{_T}/{_PART}", FakeGrafana.delete_template, _NOTIFY),

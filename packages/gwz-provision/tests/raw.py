@@ -69,6 +69,8 @@ class Place:
         for contact in self.get("/v1/provisioning/contact-points"):
             if contact["name"] not in {DEFAULT_RECEIVER, "email receiver"}:
                 self.call("DELETE", f"/v1/provisioning/contact-points/{contact['uid']}")
+        for timing in self.get("/v1/provisioning/mute-timings"):
+            self.send("DELETE", f"/v1/provisioning/mute-timings/{timing['name']}")
         for template in self.get("/v1/provisioning/templates") or []:
             self.send("DELETE", f"/v1/provisioning/templates/{template['name']}")
         for hit in sorted(self.get("/search?limit=5000"), key=lambda hit: hit["type"]):
@@ -91,6 +93,7 @@ class Place:
             "contacts": self.get("/v1/provisioning/contact-points/export?decrypt=true&format=json"),
             "provenance": {item["uid"]: item.get("provenance") for item in self.get("/v1/provisioning/contact-points")},
             "policies": self.get("/v1/provisioning/policies"),
+            "timings": self.get("/v1/provisioning/mute-timings"),
             "templates": self.get("/v1/provisioning/templates") or [],
         }
 

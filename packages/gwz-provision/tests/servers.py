@@ -10,7 +10,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,15 +28,20 @@ def found() -> tuple[str, str] | None:
     return (binary, str(home)) if home else None
 
 
+def plugins() -> str:
+    """The folder of plugins that a real Grafana gets; empty when nobody named one."""
+    return os.environ.get("GWZ_GRAFANA_PLUGINS", "")
+
+
 @contextmanager
-def started(binary: str, home: str, data: Path) -> Iterator[Place]:
-    """Run it until the block ends."""
+def started(binary: str, home: str, data: Path, settings: Mapping[str, str] | None = None) -> Iterator[Place]:
+    """Run it until the block ends; `settings` are further GF_ variables."""
     place = Place(f"http://127.0.0.1:{_free_port()}", secrets.token_urlsafe(12), real=True)
     log = data / "grafana.log"
     with log.open("wb") as sink:
         process = subprocess.Popen(
             [binary, *([] if Path(binary).name == "grafana-server" else ["server"]), "--homepath", home],
-            env=_environment(place, data),
+            env={**_environment(place, data), **(settings or {})},
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -60,8 +65,11 @@ def _environment(place: Place, data: Path) -> dict[str, str]:
         "GF_AUTH_ANONYMOUS_ENABLED": "true",
         "GF_PATHS_DATA": str(data),
         "GF_PATHS_LOGS": str(data),
-        "GF_PATHS_PLUGINS": os.environ.get("GWZ_GRAFANA_PLUGINS", str(data / "plugins")),
+        "GF_PATHS_PLUGINS": plugins() or str(data / "plugins"),
         "GF_PATHS_PROVISIONING": str(data / "provisioning"),
+        # How soon another organisation gets an Alertmanager.
+        "GF_UNIFIED_ALERTING_ADMIN_CONFIG_POLL_INTERVAL": "1s",
+        "GF_UNIFIED_ALERTING_ALERTMANAGER_CONFIG_POLL_INTERVAL": "1s",
         "GF_ANALYTICS_REPORTING_ENABLED": "false",
         "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
     }

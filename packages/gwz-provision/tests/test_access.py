@@ -1,8 +1,11 @@
 """Reading the environment."""
 
+from pathlib import Path
+
 import pytest
 
 from gwz_provision.access import Access, problems
+from gwz_provision.environment import Environment
 
 URL = {"GRAFANA_URL": "https://grafana.example.com/sub"}
 
@@ -52,3 +55,38 @@ def test_credentials_in_the_address_are_refused_without_repeating_them() -> None
 
 def test_the_credentials_stay_out_of_the_representation() -> None:
     assert "s3cret" not in repr(Access("http://grafana", ("admin", "s3cret")))
+
+
+def test_a_token_may_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("glsa_x\n")
+    environ = Environment({**URL, "GRAFANA_TOKEN_FILE": str(file)})
+    assert problems(environ) == []
+    assert Access.from_environment(environ).auth == "glsa_x"
+
+
+def test_a_token_s_file_beside_a_password_is_refused_too(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("glsa_x\n")
+    (problem,) = problems(Environment({**URL, "GRAFANA_TOKEN_FILE": str(file), "GRAFANA_PASSWORD": "p"}))
+    assert problem.startswith("GRAFANA_TOKEN is set, and so is GRAFANA_PASSWORD")
+
+
+def test_a_user_works_in_the_organisation_that_is_named() -> None:
+    environ = {**URL, "GRAFANA_USER": "admin", "GRAFANA_PASSWORD": "p", "GRAFANA_ORG_ID": "2"}
+    assert problems(environ) == []
+    assert Access.from_environment(environ).organization == 2
+    assert Access.from_environment({**environ, "GRAFANA_ORG_ID": ""}).organization is None
+
+
+@pytest.mark.parametrize(
+    ("login", "number", "words"),
+    [
+        ({"GRAFANA_USER": "u", "GRAFANA_PASSWORD": "p"}, "main", "GRAFANA_ORG_ID is 'main', not a number from 1"),
+        ({"GRAFANA_USER": "u", "GRAFANA_PASSWORD": "p"}, "0", "GRAFANA_ORG_ID is '0', not a number from 1"),
+        ({"GRAFANA_TOKEN": "t"}, "2", "GRAFANA_ORG_ID is set, and so is GRAFANA_TOKEN, which belongs to one organisation"),
+    ],
+)  # fmt: skip
+def test_an_organisation_that_cannot_be_meant_is_refused(login: dict[str, str], number: str, words: str) -> None:
+    (problem,) = problems({**URL, **login, "GRAFANA_ORG_ID": number})
+    assert words in problem

@@ -1,14 +1,22 @@
 """Applying, on the fake and on a real Grafana: what is written, in which order, and that a second time nothing is."""
 
+import http.server
 import json
 import os
+import pty
 import signal
+import subprocess
+import sys
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import generated
 import pytest
+from fake_grafana import serving
 from proxy import Answered, Proxy
 from raw import Place
 from running import Command
@@ -17,7 +25,8 @@ from gwz_provision import manifest, reconcile
 from gwz_provision.access import Access
 from gwz_provision.bundle import load
 from gwz_provision.grafana import Grafana
-from gwz_provision.plan import Options
+from gwz_provision.plan import Action, Options, Plan
+from gwz_provision.resources import Key
 
 KINDS = ["folder", "datasource", "template", "contact-point", "dashboard", "alert-rule", "policy"]
 
@@ -28,6 +37,18 @@ def bend(bundle: Path, name: str, change: Any) -> None:
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
+
+
+def with_tenant(bundle: Path) -> None:
+    """Let Loki have tenants, as the shipped bundle does."""
+    bend(
+        bundle,
+        "datasources.json",
+        lambda it: (
+            it["datasources"][1]["jsonData"].update(httpHeaderName1="X-Scope-OrgID"),
+            it["datasources"][1].update(secureJsonData={"httpHeaderValue1": "${LOKI_TENANT:-}"}),
+        ),
+    )
 
 
 def test_the_first_apply_creates_in_order_and_the_second_writes_nothing(command: Command, tiny: Path) -> None:
@@ -110,11 +131,69 @@ def test_a_changed_field_is_one_update_and_is_read_back(
     assert command.json("plan", tiny).actions == {}
 
 
+@pytest.mark.parametrize("tenants", [(None, "production"), ("production", None)])
+def test_a_tenant_is_named_to_its_server_and_to_none_without_its_variable(
+    command: Command, place: Place, tiny: Path, tenants: tuple[str | None, ...]
+) -> None:
+    """What a server behind Grafana is asked with; the fake has none behind it, and shows what was stored."""
+    with_tenant(tiny)
+    with listening() as (url, heard):
+        for tenant in tenants:
+            assert command.json("apply", tiny, LOKI_TENANT=tenant, GRAFANA_LOKI_URL=url).code == 0
+            source = place.get("/datasources/uid/grafana_loki")
+            shown = ("httpHeaderName1" in source["jsonData"], "httpHeaderValue1" in source["secureJsonFields"])
+            assert shown == (tenant is not None, tenant is not None)
+            assert command.json("plan", tiny).actions == {}
+        # Grafana asks with the data source as it was for some seconds, and with its client if it has asked in that second.
+        deadline = time.monotonic() + 30
+        while place.real and [tenants[-1]] != heard[-1:]:
+            assert time.monotonic() < deadline, heard
+            place.call("GET", "/datasources/proxy/uid/grafana_loki/loki/api/v1/labels")
+            time.sleep(0.1)
+
+
+@contextmanager
+def listening() -> Iterator[tuple[str, list[str | None]]]:
+    """Serve on loopback and keep the tenant that each call names."""
+    heard: list[str | None] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heard.append(self.headers.get("X-Scope-OrgID"))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with serving(Handler) as url:
+        yield url, heard
+
+
 def test_a_template_that_changes_is_updated(command: Command, tiny: Path) -> None:
     command.apply(tiny)
     (tiny / "templates/gwz-message.tmpl").write_text('{{ define "gwz.title" }}other{{ end }}')
     assert command.apply(tiny).actions == {("template", "gwz-message"): "update"}
     assert command.json("plan", tiny).actions == {}
+
+
+def test_rules_are_in_their_groups_as_the_bundle_lists_them_and_reordering_alone_changes_nothing(
+    command: Command, place: Place, tmp_path: Path
+) -> None:
+    """See `normalise.rule`."""
+    bundle = generated.write(tmp_path / "six", dashboards=1, panels=1, rules=6, contacts=1)
+    order = ["gwz-rule-2", "gwz-rule-0", "gwz-rule-1"]
+    bend(
+        bundle,
+        "alerts/latency.json",
+        lambda it: it["groups"][0]["rules"].sort(key=lambda rule: order.index(rule["uid"])),
+    )
+    command.apply(bundle)
+    group = place.get("/v1/provisioning/folder/gwz-backend/rule-groups/latency%20a%2Fb")
+    assert [rule["uid"] for rule in group["rules"]] == order
+    bend(bundle, "alerts/latency.json", lambda it: it["groups"][0]["rules"].reverse())
+    assert command.json("plan", bundle).actions == {}
 
 
 def test_what_moves_is_told_as_a_move(command: Command, tiny: Path) -> None:
@@ -248,14 +327,70 @@ def test_an_edit_between_read_and_write_is_not_lost(command: Command, place: Pla
 
     command.proxy.calls.clear()
     command.proxy.before = edit(description="theirs")
+    bend(tiny, "boards/gwz-board-1.json", lambda it: it.update(description="ours"))
     run = command.json("apply", tiny)
-    assert run.code == 1
-    assert [item["result"] for item in run.document["actions"] if item["uid"] == "gwz-board-0"] == ["failed"]
+    assert run.code == 4
+    results = {item["uid"]: item["result"] for item in run.document["actions"]}
+    assert (results["gwz-board-0"], results["gwz-board-1"]) == ("failed", "done")
     assert place.get("/dashboards/uid/gwz-board-0")["dashboard"]["description"] == "theirs"
     command.proxy.calls.clear()
     command.proxy.before = edit(style="light")
     assert command.json("apply", tiny).code == 0
     assert place.get("/dashboards/uid/gwz-board-0")["dashboard"]["description"] == "ours"
+
+
+def test_a_data_source_that_is_saved_between_read_and_write_is_read_again(
+    command: Command, place: Place, tiny: Path
+) -> None:
+    command.apply(tiny)
+    bend(tiny, "datasources.json", lambda it: it["datasources"][1].update(url="http://127.0.0.1:8"))
+
+    def save(_method: str, path: str, write: int) -> None:
+        if path.endswith("/uid/grafana_loki") and write == 1:
+            source = place.get("/datasources/uid/grafana_loki")
+            place.send("PUT", "/datasources/uid/grafana_loki", {**source, "withCredentials": True})
+
+    command.proxy.calls.clear()
+    command.proxy.before = save
+    assert command.json("apply", tiny).code == 0
+    assert len(command.proxy.writes) == 2
+    source = place.get("/datasources/uid/grafana_loki")
+    assert (source["url"], source["withCredentials"]) == ("http://127.0.0.1:8", False)
+
+
+def test_without_any_mark_of_the_last_run_there_is_still_a_plan(command: Command, place: Place, tiny: Path) -> None:
+    """The fingerprint of what was applied last is gone, from a data source, a dashboard and a rule."""
+    command.apply(tiny)
+    source = place.get("/datasources/uid/grafana_loki")
+    source["jsonData"]["gwz"].pop("spec")
+    place.send("PUT", "/datasources/uid/grafana_loki", source)
+    board = place.get("/dashboards/uid/gwz-board-0")["dashboard"]
+    board["gwz"].pop("spec")
+    place.send("POST", "/dashboards/db", {"dashboard": board, "folderUid": "gwz-backend", "overwrite": True})
+    rule = place.snapshot()["rules"]["gwz-rule-0"]
+    place.send(
+        "PUT", "/v1/provisioning/alert-rules/gwz-rule-0", {**rule, "annotations": {"summary": "by hand"}, "labels": {}}
+    )
+    bend(tiny, "datasources.json", lambda it: it["datasources"][1].update(url="http://127.0.0.1:8"))
+    bend(tiny, "boards/gwz-board-0.json", lambda it: it.update(description="new"))
+    changed = {("datasource", "grafana_loki"), ("dashboard", "gwz-board-0"), ("alert-rule", "gwz-rule-0")}
+    assert command.apply(tiny).actions.keys() == changed
+    assert command.json("plan", tiny).actions == {}
+
+
+def test_destroy_goes_the_other_way_round(command: Command, tiny: Path) -> None:
+    command.apply(tiny)
+    run = command.json("destroy", None, "--yes")
+    kinds = [item["kind"] for item in run.document["actions"]]
+    assert kinds[0] == "policy"
+    assert kinds == sorted(kinds, key=KINDS.index, reverse=True)
+    assert [item["uid"] for item in run.document["actions"] if item["kind"] == "folder"] == ["gwz-deep", "gwz-backend"]
+
+
+@pytest.mark.parametrize(("deletes", "owned", "needed"), [(0, 0, False), (3, 10, False), (4, 10, True), (5, 100, False), (6, 100, True), (1, 1, True)])  # fmt: skip
+def test_more_than_five_or_three_in_ten_deletions_need_a_yes(deletes: int, owned: int, needed: bool) -> None:  # noqa: FBT001
+    actions = tuple(Action(Key("dashboard", f"gwz-{number}"), "delete") for number in range(deletes))
+    assert Plan(actions, owned=owned).needs_yes is needed
 
 
 def test_a_failed_folder_skips_what_is_in_it_and_the_rest_goes_on(command: Command, tiny: Path) -> None:
@@ -359,3 +494,36 @@ def test_the_proxy_counts_what_grafana_gets(command: Command, proxy: Proxy, tiny
     reads, writes = len(proxy.reads), len(proxy.writes)
     assert f"{reads} reads, {writes} writes" in run.err
     assert writes == 14 + 1  # the group whose interval is not a minute takes a second one
+
+
+def watched(bundle: Path) -> tuple[str, str]:
+    """Apply before a terminal; what stands there, and on standard error."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        ended = subprocess.run(
+            [sys.executable, "-X", "dev", "-m", "gwz_provision", "apply", "--bundle", str(bundle)],
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+            timeout=120,
+            check=True,
+        )
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # how a terminal ends
+            while piece := terminal.read(65536):
+                shown += piece
+    return shown.decode().replace("\r\n", "\n"), ended.stderr.decode()
+
+
+def test_before_a_terminal_each_line_counts_and_nothing_is_coloured(command: Command, tiny: Path) -> None:
+    shown, err = watched(tiny)
+    lines = shown.splitlines()
+    assert lines[0] == "1/14 create    folder gwz-backend"
+    assert lines[13] == "14/14 create    policy gwz-provision"
+    assert "\x1b" not in shown
+    # In development mode Python complains of each connection that is left open.
+    assert err == ""
+    command("destroy", "--yes")
+    run = command("apply", "--bundle", tiny)
+    assert run.out.splitlines()[0] == "create    folder gwz-backend"
+    assert "\x1b" not in run.out + run.err

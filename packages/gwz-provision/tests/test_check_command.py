@@ -14,6 +14,7 @@ PANEL = {
     "id": 7,
     "type": "stat",
     "title": "Requests",
+    "description": "Requests since the processes started.",
     "datasource": {"type": "prometheus", "uid": "grafana_prometheus"},
     "targets": [{"refId": "A", "expr": "fastapi_requests_total by (path)"}, {"refId": "B", "expr": "up"}],
 }
@@ -40,6 +41,34 @@ def test_text_names_the_file_the_panel_the_column_and_the_cure(
         "    Write sum by (path) (fastapi_requests_total).",
         "2 queries, 1 findings",
     ]
+
+
+def test_what_nothing_shows_is_listed_on_demand_and_is_no_finding(
+    capsys: pytest.CaptureFixture[str], dashboard: Path
+) -> None:
+    metrics = [
+        {"name": name, "type": kind, "unit": "s", "labels": []}
+        for name, kind in (("shown", "gauge"), ("wait_seconds", "histogram"), ("kept", "gauge"), ("lost", "gauge"), ("load_a", "gauge"))
+    ]  # fmt: skip
+    logs = {"labels": [], "metadata": [], "fields": []}
+    contract = dashboard.with_name("mine.contract")
+    contract.write_text(json.dumps({"metrics": metrics, "logs": logs, "spans": [], "resource": []}))
+    rules = [{"record": "kept:max", "expr": "max(kept)"}, {"record": "lost:max", "expr": "max(lost)"}]
+    dashboard.with_name("rules.yml").write_text(json.dumps({"groups": [{"name": "g", "rules": rules}]}))
+    expressions = ["shown + kept:max", "rate(wait_seconds_sum[5m])", 'count({__name__=~"load_.*"})']
+    targets = [{"refId": ref, "expr": text} for ref, text in zip("ABC", expressions, strict=True)]
+    dashboard.write_text(
+        json.dumps({"uid": "d", "title": "D", "panels": [{**PANEL, "type": "logs", "targets": targets}]})
+    )
+    arguments = ["validate", str(dashboard.parent), "--contract", str(contract)]
+    assert main([*arguments, "--orphans"]) == 0
+    assert capsys.readouterr().out == "orphan lost: nothing shows it.\n5 queries, 0 findings\n"
+    assert main([*arguments, "--output", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["orphans"] == ["lost"]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == "5 queries, 0 findings\n"
+    assert main(["validate", str(dashboard.parent), "--no-contract", "--orphans"]) == 0
+    assert "orphan" not in capsys.readouterr().out
 
 
 def test_json_holds_each_finding_in_its_place(capsys: pytest.CaptureFixture[str], dashboard: Path) -> None:
@@ -95,6 +124,10 @@ def test_a_path_that_does_not_exist_is_wrong_use(capsys: pytest.CaptureFixture[s
     out, err = capsys.readouterr()
     assert out == ""
     assert "nowhere.json" in err
+    assert main(["validate", *arguments, "--output", "json"]) == 2
+    document = json.loads(capsys.readouterr().out)
+    assert (document["schema"], document["queries"], document["findings"]) == (1, 0, [])
+    assert "nowhere.json" in document["error"]["cause"]
 
 
 def test_our_own_panels_promise_more_than_others_do() -> None:

@@ -83,6 +83,7 @@ def ask(tmp_path: Path, contract: Contract) -> object:
                     "id": 1,
                     "type": shown,
                     "title": "P",
+                    "description": "Counted since the process started.",
                     "datasource": SOURCES[kind],
                     "targets": [target],
                     **config,
@@ -163,7 +164,8 @@ def test_promql_that_shows_something_is_not_reported(ask: object, query: str) ->
         ('{app="x"} | json | outcome="sucess"', "logql/value: outcome is never 'sucess'", 28),
         ('{app="x"} | json p="pth.a"', "logql/field: log lines have no field pth. Did you mean path?", 20),
         ('{app="x"} | json | label_format a=pth', "logql/label", 35),
-        ('{app="x"} | json pth="path" | line_format "{{ .app }} {{ .path | trim }}"', "logql/label: no line has the label path here. Parse the line", 59),
+        ('{app="x"} | json p="path" | line_format "{{ .app }} {{ .path | trim }}"', "logql/label: no line has the label path here. Parse the line", 57),
+        ('{app="x"} | json pth="path"', 'logql/label: path is extracted as pth: two letters away, that is a slip. Write path="path".', 22),
         ('{app="x"} | json | label_format a="{{ .pth }}"', "logql/label: no line has the label pth here. Did you mean path?", 40),
         ('sum by (pth) (rate({app="x"} | json [5m]))', "logql/label: no line has the label pth here. Did you mean path?", 9),
         ('sum by (path) (rate({app="x"}[5m]))', "logql/label: no line has the label path here. Parse the line", 9),
@@ -191,6 +193,33 @@ def test_logql_that_parses_and_shows_nothing_is_found(ask: object, query: str, w
 )
 def test_logql_that_shows_something_is_not_reported(ask: object, query: str) -> None:
     assert ask("loki", query) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "reported"),
+    [
+        ("sum by (provider) (calls_total)", True),
+        ("calls_total / on(provider) state", True),
+        ("max_over_time(calls_total[1h])", True),
+        ("histogram_quantile(0.9, wait_seconds_bucket)", True),
+        ("calls_total - load_ratio offset 5m", True),
+        ("sum(rate(calls_total[5m]))", False),
+        ("count(calls_total) + absent(calls_total) + resets(calls_total[1h])", False),
+        ("state unless calls_total", False),
+        ("(calls_total - calls_total offset 5m) unless resets(calls_total[5m]) > 0 or calls_total", False),
+        ("sum(load_ratio)", False),
+    ],
+)
+def test_a_counter_that_is_shown_as_it_is_is_found(tmp_path: Path, contract: Contract, query: str, reported: bool) -> None:  # noqa: FBT001  # fmt: skip
+    """The predecessor's totals fell back to zero with every deployment."""
+    panel = {"id": 1, "type": "stat", "title": "P", "datasource": SOURCES["prometheus"], "targets": [{"refId": "A", "expr": query}]}  # fmt: skip
+    variable = {"name": "v", "hide": 2, "type": "query", "query": f"query_result({query})", "datasource": SOURCES["prometheus"]}  # fmt: skip
+    for description, tells in (("Calls.", False), ("Calls since the last start.", True)):
+        model = {"uid": "d", "title": "D", "panels": [{**panel, "description": description}], "templating": {"list": [variable]}}  # fmt: skip
+        (tmp_path / "d.json").write_text(json.dumps(model))
+        found = [one for one in check([tmp_path], contract).findings if one.id == "promql/counter"]
+        assert bool(found) is (reported and not tells)
+        assert all("only grows" in one.sentence and one.title == "P" for one in found)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,25 @@ def test_what_grafana_takes_is_not_reported(tmp_path: Path, changes: dict[str, o
     assert findings(tmp_path, d_json={**DASHBOARD, **changes}) == []
 
 
+@pytest.mark.parametrize(
+    ("panel_source", "target", "ids"),
+    [
+        ("-- Grafana --", {}, ["datasource/random"]),
+        (None, {"datasource": {"type": "grafana", "uid": "grafana"}}, ["datasource/random"]),
+        ({"type": "datasource", "uid": "-- Grafana --"}, {"queryType": "randomWalk"}, ["datasource/random"]),
+        ({"type": "grafana", "uid": "grafana"}, {"queryType": "list", "path": "img"}, []),
+    ],
+)
+def test_a_panel_that_grafana_makes_numbers_up_for_is_found(
+    tmp_path: Path, panel_source: object, target: dict[str, object], ids: list[str]
+) -> None:
+    """Fifty of the predecessor's panels were of this kind."""
+    one = panel(id=2, title="Q", gridPos={"x": 12, "y": 0, "w": 12, "h": 8}, datasource=panel_source)
+    one["targets"] = [{"refId": "A", **target}]
+    found = findings(tmp_path, d_json={**DASHBOARD, "panels": [PANEL, one]})
+    assert [finding.id for finding in found] == ids
+
+
 def test_uids_and_titles_are_compared_over_all_dashboards(tmp_path: Path) -> None:
     other = {**DASHBOARD, "title": "E"}
     found = findings(tmp_path, a__d_json=DASHBOARD, b__d_json=other)
@@ -195,10 +215,64 @@ def test_a_policy_file_with_the_predecessor_s_keys_says_what_to_write(tmp_path: 
 def test_routes_contact_points_and_rules_as_our_bundle_holds_them_are_sound(tmp_path: Path) -> None:
     files = {
         "d_json": DASHBOARD,
-        "policies_json": {"schema": 1, "generated": "x", "routes": [{"receiver": "r", "object_matchers": [], "continue": True}]},
-        "contactpoints_json": {"contactPoints": [{"uid": "c", "name": "c", "type": "webhook", "settings": {}}]},
+        "policies_json": {"schema": 1, "generated": "x", "routes": [{"receiver": "c", "object_matchers": [], "continue": True}]},
+        "contactpoints_json": {"contactPoints": [CONTACT]},
     }  # fmt: skip
     assert findings(tmp_path, **files) == []
+
+
+CONTACT = {"uid": "c", "name": "c", "type": "webhook", "settings": {"url": "${URL}"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"type": "pigeon"}, "the contact point has the type 'pigeon', not one of email, pagerduty, slack, webhook."),
+        ({"settings": {}}, "the contact point has the type webhook and not url in its settings."),
+        ({"type": "slack", "settings": {"recipient": "#a"}}, "has the type slack and not url, or token and recipient"),
+        ({"type": "email", "settings": {"singleEmail": True}}, "has the type email and not addresses"),
+        ({"type": "pagerduty", "settings": {"class": "x"}}, "has the type pagerduty and not integrationKey"),
+    ],
+)
+@pytest.mark.parametrize("shape", ["bundle", "file", "api", "list"])
+def test_a_contact_point_that_grafana_refuses_is_found_in_every_shape(
+    tmp_path: Path, changes: dict[str, object], words: str, shape: str
+) -> None:
+    contact = {**CONTACT, **changes}
+    content = {
+        "bundle": {"contactPoints": [contact]},
+        "file": {"apiVersion": 1, "contactPoints": [{"orgId": 1, "name": "c", "receivers": [contact]}]},
+        "api": contact,
+        "list": [contact, CONTACT],
+    }[shape]
+    (found,) = findings(tmp_path, d_json=DASHBOARD, contacts_json=content)
+    assert (found.id, found.title) == ("alert/receiver", "c")
+    assert words in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("named", "words", "cure"),
+    [
+        ({"policies_json": {"routes": [{"receiver": "c", "routes": [{"receiver": "x"}, {"receiver": "oncall"}]}]}}, "there is no contact point x.", "There are c, grafana-default-email, oncall."),
+        ({"policies_json": {"receiver": "oncal"}}, "there is no contact point oncal.", "Did you mean oncall?"),
+        ({"policies_json": {"policies": [{"receiver": "c", "routes": [{"receiver": "c", "mute_time_intervals": ["nigths"]}]}]}}, "there is no mute timing nigths.", "Did you mean nights?"),
+        ({"policies_json": {"receiver": "c", "routes": [{"active_time_intervals": ["days"]}]}}, "there is no mute timing days.", "There are nights."),
+        ({"r_json": {"groups": [{"name": "g", "rules": [{**RULE, "notification_settings": {"receiver": "x"}}]}]}}, "there is no contact point x.", "There are c, grafana-default-email, oncall."),
+        ({"r_json": {"groups": [{"name": "g", "rules": [{**RULE, "notification_settings": {"receiver": "c", "mute_time_intervals": ["x"]}}]}]}}, "there is no mute timing x.", "There are nights."),
+    ],
+)  # fmt: skip
+def test_a_receiver_or_a_mute_timing_that_is_not_there_is_found(
+    tmp_path: Path, named: dict[str, object], words: str, cure: str
+) -> None:
+    contacts = {"contactPoints": [CONTACT, {**CONTACT, "uid": "o", "name": "oncall"}]}
+    timings = {"muteTimes": [{"orgId": 1, "name": "nights", "time_intervals": []}]}
+    found = findings(tmp_path, d_json=DASHBOARD, contacts_json=contacts, timings_json=timings, **named)
+    assert [(one.id, one.sentence, one.cure) for one in found] == [("alert/receiver", words, cure)]
+
+
+def test_without_contact_points_among_the_files_nobody_knows_which_there_are(tmp_path: Path) -> None:
+    named = {"receiver": "of somebody else", "routes": [{"mute_time_intervals": ["theirs"]}]}
+    assert findings(tmp_path, d_json=DASHBOARD, policies_json=named) == []
 
 
 @pytest.mark.parametrize(
@@ -241,6 +315,24 @@ def test_a_file_that_is_no_dashboard_is_named_and_the_rest_is_checked(
     assert any(one.id == "dashboard/refresh" for one in found)
 
 
+def test_a_comment_of_a_panel_counts_for_each_of_its_queries(tmp_path: Path) -> None:
+    targets = [
+        {"refId": ref, "expr": text, "datasource": PROMETHEUS} for ref, text in (("A", "up"), ("B", "up by (x)"))
+    ]
+    changed = panel(description="gwz-ignore promql/syntax: shown to be wrong", targets=targets)
+    assert findings(tmp_path, d_json={**DASHBOARD, "panels": [changed]}) == []
+
+
+def test_the_largest_files_are_answered_within_a_second(tmp_path: Path) -> None:
+    """One that is too large, one that is nested too deeply, and a query that would kill the parser."""
+    deep = panel(targets=[{"refId": "A", "expr": "(" * 60_000, "datasource": PROMETHEUS}])
+    files = {"large_json": json.dumps(DASHBOARD) + " " * 10_500_000, "deep_json": "[" * 1_000_000, "d_json": {**DASHBOARD, "panels": [deep]}}  # fmt: skip
+    began = time.process_time()
+    found = findings(tmp_path, **files)
+    assert time.process_time() - began < 1
+    assert sorted(one.id for one in found) == ["file/unreadable", "file/unreadable", "promql/size"]
+
+
 def test_a_file_of_more_than_10_megabytes_is_refused(tmp_path: Path) -> None:
     (found, _) = findings(tmp_path, d_json=json.dumps(DASHBOARD) + " " * 10_500_000)
     assert (found.id, "more than 10485760" in found.sentence) == ("file/unreadable", True)
@@ -265,6 +357,8 @@ def test_nothing_to_check_is_a_failure(tmp_path: Path) -> None:
     [
         ("up by (x) # gwz-ignore promql/syntax: shown to be wrong", "", []),
         ("up by (x)", "<!-- gwz-ignore promql/syntax: shown to be wrong -->", []),
+        ("up", "<!-- gwz-ignore promql/syntax: it was wrong once -->", ["run/ignore"]),
+        ("up by (x)", "<!-- gwz-ignore promql/label: another -->", ["promql/syntax", "run/ignore"]),
         ("up by (x) # gwz-ignore promql/syntax:", "", ["promql/syntax", "run/ignore"]),
         ("up # gwz-ignore promql/syntax: it was wrong once", "", ["run/ignore"]),
         ("up by (x) # gwz-ignore promql/label: another", "", ["promql/syntax", "run/ignore"]),

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from running import Command
 
 from gwz_provision.cli import main
 
@@ -68,15 +67,3 @@ def test_an_unreachable_grafana_exits_with_six_and_json_is_still_valid(
 def test_help_does_not_load_the_http_stack() -> None:
     code = "import sys, gwz_provision.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: sys.exit('grafana_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False).returncode == 0
-
-
-def test_doctor_after_apply(command: Command, bundle_dir: Path, environment: dict[str, str]) -> None:
-    """The real one only: the fake has no data sources behind it."""
-    if not command.place.real:
-        return
-    assert command("apply", "--bundle", bundle_dir, **environment).code == 0
-    run = command("doctor", "--bundle", bundle_dir, "--var", "app=gw")
-    assert run.code == 8
-    assert "ok      login" in run.out
-    assert "BROKEN  datasource:grafana_prometheus" in run.out
-    assert "the first is datasource:grafana_prometheus" in run.out

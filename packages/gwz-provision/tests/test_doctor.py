@@ -1,21 +1,35 @@
-"""The doctor: what it asks with, offline; what it finds, on a real Grafana."""
+"""The doctor at the door: what it asks with, offline; what it does when it gets no further than Grafana."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from fake_grafana import FakeGrafana, served
+from raw import Place
+from running import Command
 
 from gwz_provision.access import Access
 from gwz_provision.bundle import Bundle
-from gwz_provision.doctor import Question, examine
+from gwz_provision.doctor.examine import examine
+from gwz_provision.doctor.question import Question, builtins, edges, resolution
 from gwz_provision.errors import Misconfigured
 from gwz_provision.grafana import Grafana
-from gwz_provision.manifest import build
-from gwz_provision.plan import Options
-from gwz_provision.reconcile import do, look_and_plan
+from gwz_provision.report import Report
 
 
 def ask(**values: str) -> Question:
     return Question("now-15m", values)
+
+
+def broken(report: Report) -> dict[str, str]:
+    return {check.id: check.cause for check in report.checks if not check.ok}
+
+
+@pytest.fixture
+def fake() -> Iterator[str]:
+    with served(FakeGrafana()) as url:
+        yield url
 
 
 def test_a_value_for_a_variable_that_no_dashboard_has_is_refused(small_bundle: Bundle) -> None:
@@ -25,53 +39,74 @@ def test_a_value_for_a_variable_that_no_dashboard_has_is_refused(small_bundle: B
 
 
 def test_the_range_ends_now() -> None:
-    seconds = ask().seconds()
-    assert seconds["end"] - seconds["start"] == 900
+    found = edges("now-15m")
+    assert found["end"] - found["start"] == 900
+    since, until = (int(builtins("now-15m")[name].values[0]) for name in ("__from", "__to"))
+    assert until - since == 900_000
+
+
+@pytest.mark.parametrize(("since", "step"), [("now-15m", 15_000), ("now-6h", 30_000), ("now-24h", 120_000)])
+def test_the_step_grows_with_the_range_as_in_a_browser(since: str, step: int) -> None:
+    assert resolution(since) == {"intervalMs": step, "maxDataPoints": 720}
 
 
 def test_an_unreachable_grafana_is_the_only_check(small_bundle: Bundle) -> None:
     with Grafana(Access("http://127.0.0.1:9", "t")) as grafana:
         report = examine(small_bundle, grafana.reader, ask())
-    assert [(check.id, check.ok) for check in report.checks] == [("grafana", False)]
-    assert report.exit_code == 6
+    assert list(broken(report)) == ["grafana"]
+    assert (report.exit_code, report.requests) == (6, 1)
 
 
-def test_a_refused_login_ends_the_checks(small_bundle: Bundle, grafana_access: Access) -> None:
-    with Grafana(Access(grafana_access.url, ("admin", "wrong"))) as grafana:
+def test_a_refused_login_ends_the_checks(small_bundle: Bundle, place: Place) -> None:
+    with Grafana(Access(place.url, ("admin", "wrong"))) as grafana:
         report = examine(small_bundle, grafana.reader, ask())
     assert [(check.id, check.ok) for check in report.checks] == [("grafana", True), ("login", False)]
     assert report.exit_code == 3
     assert report.version
 
 
+def test_a_login_that_may_not_ask_data_sources_ends_the_checks(small_bundle: Bundle, fake: str) -> None:
+    """The fake grants nobody a query."""
+    with Grafana(Access(fake, ("admin", "admin"))) as grafana:
+        report = examine(small_bundle, grafana.reader, ask())
+    assert list(broken(report)) == ["permission"]
+    assert "datasources:read and datasources:query" in broken(report)["permission"]
+    assert report.exit_code == 3
+
+
 def test_what_apply_has_not_brought_is_named_with_the_command(small_bundle: Bundle, grafana: Grafana) -> None:
     foreign = replace(small_bundle, datasources=({"uid": "never_there", "type": "loki"},))
     report = examine(foreign, grafana.reader, ask(app="gw"))
-    assert report.first_broken_hop == "datasource:never_there"
-    (check,) = [check for check in report.checks if check.id == "datasource:never_there"]
-    assert "gwz-provision apply" in check.cure
+    checks = {check.id: check for check in report.checks}
+    assert "gwz-provision apply" in checks["datasource:never_there"].cure
 
 
-def test_a_dead_data_source_is_the_first_broken_hop_and_its_queries_are_not_asked(
-    small_bundle: Bundle, environment: dict[str, str], grafana: Grafana
-) -> None:
-    _, plan = look_and_plan(grafana.reader, build(small_bundle, environment), Options())
-    list(do(plan, grafana))
-    report = examine(small_bundle, grafana.reader, ask(app="gw"))
-    broken = {check.id: check.cause for check in report.checks if not check.ok}
-    assert list(broken) == ["datasource:grafana_prometheus", "datasource:grafana_loki", "query:gwz-d1/3/A"]
-    assert "grafana_prometheus at 127.0.0.1:9 is not well" in broken["datasource:grafana_prometheus"]
-    assert broken["query:gwz-d1/3/A"] == "Not asked: data source grafana_prometheus is not well."
-    assert (report.first_broken_hop, report.exit_code) == ("datasource:grafana_prometheus", 8)
-    assert [(answer.panel, answer.points, answer.error) for answer in report.answers] == [
-        (3, 0, "Not asked: data source grafana_prometheus is not well.")
+def test_doctor_after_apply(command: Command, bundle_dir: Path, environment: dict[str, str]) -> None:
+    """The real one only: the fake has no data sources behind it."""
+    if not command.place.real:
+        return
+    assert command("apply", "--bundle", bundle_dir, **environment).code == 0
+    run = command("doctor", "--bundle", bundle_dir)
+    assert run.code == 8
+    lines = run.out.splitlines()
+    assert lines[0].startswith(
+        "BROKEN  host:grafana_prometheus: Data source grafana_prometheus at http://127.0.0.1:9: "
+    )
+    assert "1 query and 1 variable wait for this." in lines[0]
+    assert lines[1].startswith("BROKEN  host:grafana_loki: ")
+    assert "the first broken hop is host:grafana_prometheus" in lines[-1]
+    document = command.json("doctor", bundle_dir).document
+    assert document["first_broken_hop"] == "host:grafana_prometheus"
+    assert [set(check) for check in document["checks"]] == [{"id", "ok", "cause", "cure"}] * len(document["checks"])
+    assert [(query["panel"], query["state"], query["hop"]) for query in document["queries"]] == [
+        (3, "waiting", "host:grafana_prometheus")
     ]
+    assert command("doctor", "--bundle", bundle_dir, GRAFANA_PASSWORD="wrong").code == 3
 
 
-def test_a_variable_that_cannot_be_resolved_is_a_check_of_its_own(
-    small_bundle: Bundle, environment: dict[str, str], grafana: Grafana
-) -> None:
-    _, plan = look_and_plan(grafana.reader, build(small_bundle, environment), Options())
-    list(do(plan, grafana))
-    report = examine(small_bundle, grafana.reader, ask())
-    assert "variable:gwz-d1/app" in [check.id for check in report.checks if not check.ok]
+@pytest.mark.parametrize("time", ["soon", "0s", "-1s"])
+def test_a_deadline_is_a_time(command: Command, time: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        command("doctor", f"--deadline={time}")
+    assert caught.value.code == 2
+    assert f"{time!r} is not a time such as 60s" in capsys.readouterr().err

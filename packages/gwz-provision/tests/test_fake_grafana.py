@@ -110,6 +110,8 @@ ROUTE = {
     "continue": True,
     "routes": [],
 }
+NIGHTS = {"name": "nights", "time_intervals": [{"times": [{"start_time": "22:00", "end_time": "24:00"}]}]}
+MUTED = {"receiver": "GW", "object_matchers": [["a", "=", "b"]], "mute_time_intervals": ["nights"]}
 OLD_ROUTE = {"receiver": "GW", "matchers": ["x=y"], "group_by": ["z"]}
 
 SCRIPTS: dict[str, list[tuple[Any, ...]]] = {
@@ -271,6 +273,19 @@ SCRIPTS: dict[str, list[tuple[Any, ...]]] = {
         ("PUT", "/v1/provisioning/policies", tree()),
         ("GET", "/v1/provisioning/policies"),
     ],
+    "mute timings": [
+        ("GET", "/v1/provisioning/mute-timings"),
+        ("POST", "/v1/provisioning/mute-timings", NIGHTS),
+        ("POST", "/v1/provisioning/mute-timings", {**NIGHTS, "name": "weekends"}, EDITABLE),
+        ("GET", "/v1/provisioning/mute-timings"),
+        ("POST", "/v1/provisioning/contact-points", contact("gwz-w", "GW", "webhook", url="http://h/x")),
+        ("PUT", "/v1/provisioning/policies", tree({**MUTED, "mute_time_intervals": ["none"]})),
+        ("PUT", "/v1/provisioning/policies", tree(MUTED)),
+        ("GET", "/v1/provisioning/policies"),
+        ("DELETE", "/v1/provisioning/mute-timings/nights"),
+        ("DELETE", "/v1/provisioning/mute-timings/weekends"),
+        ("GET", "/v1/provisioning/mute-timings"),
+    ],
     "templates": [
         ("GET", "/v1/provisioning/templates"),
         (
@@ -351,6 +366,15 @@ def test_the_fake_answers_as_the_real_one(topic: str, real_place: Place) -> None
         fake = answers(Place(url, "admin", real=False), SCRIPTS[topic])
     differences = [(one, other) for one, other in zip(fake, real, strict=True) if one != other]
     assert not differences, "\n".join(f"fake {one}\nreal {other}\n" for one, other in differences)
+
+
+@pytest.mark.parametrize("role", ["Viewer", "Editor", "Admin"])
+def test_every_role_may_read_alerting(real_place: Place, role: str) -> None:
+    """By that a Grafana whose alerting still starts is told from one that forbids it."""
+    with served(FakeGrafana()) as url:
+        for place in (real_place, Place(url, "admin", real=False)):
+            _, granted = place.call("GET", "/access-control/user/permissions", token=place.token(role))
+            assert "alert.notifications:read" in granted
 
 
 def test_the_fake_tells_the_version_that_it_was_compared_with(real_place: Place) -> None:

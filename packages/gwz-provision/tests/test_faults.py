@@ -118,6 +118,50 @@ def test_a_post_that_a_proxy_answers_with_502_is_looked_after_before_it_is_sent_
     assert count(place) == EXACTLY
 
 
+@pytest.mark.parametrize("status", [409, 500])
+def test_alerting_that_refuses_once_is_asked_again(command: Command, place: Place, tiny: Path, status: int) -> None:
+    """It keeps all in one document: who writes at the same time as somebody else is refused, whatever he writes."""
+    refused: list[str] = []
+
+    def refuse(_method: str, path: str, write: int) -> None:
+        if write and "/v1/provisioning/" in path and path not in refused:
+            refused.append(path)
+            raise Answered(status, b'{"message": "the configuration has changed meanwhile"}')
+
+    command.proxy.before = refuse
+    assert command.json("apply", tiny).code == 0
+    assert len(refused) == 5
+    assert count(place) == EXACTLY
+    assert command.json("plan", tiny).actions == {}
+
+
+def test_a_write_that_grafana_fails_at_each_time_ends_and_is_told(command: Command, tiny: Path) -> None:
+    def fail(method: str, path: str, _write: int) -> None:
+        if (method, path) == ("POST", "/api/v1/provisioning/contact-points"):
+            raise Answered(500, b'{"message": "no"}')
+
+    command.proxy.before = fail
+    run = command.json("apply", tiny)
+    assert run.code == 4
+    assert [item["result"] for item in run.document["actions"] if item["kind"] == "contact-point"] == ["failed"] * 2
+    assert "Grafana answered 500 for contact point gwz-webhook: no." in run.out
+
+
+def test_a_login_that_may_not_use_alerting_does_not_wait_for_it(command: Command, tiny: Path) -> None:
+    """Forbidden for good is told from forbidden until alerting has started by what the login may do."""
+
+    def forbid(_method: str, path: str, _write: int) -> None:
+        if path == "/api/v1/provisioning/policies":
+            raise Answered(403, b'{"message": "no"}')
+        if path == "/api/access-control/user/permissions":
+            raise Answered(200, b'{"dashboards:read": [""]}')
+
+    command.proxy.before = forbid
+    run = command.json("plan", tiny, "--wait", "60s")
+    assert run.code == 3
+    assert [path for _, path in command.proxy.calls].count("/api/v1/provisioning/policies") == 1
+
+
 def test_a_grafana_that_goes_away_ends_the_run(command: Command, tiny: Path) -> None:
     gone = threading.Event()
 
@@ -267,6 +311,7 @@ def test_a_grafana_that_still_starts_is_waited_for(
     """First nobody listens, then the database migrates, then alerting starts."""
     fake = FakeGrafana()
     fake.unhealthy = 2
+    fake.starting = [500, 403, 404]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -293,5 +338,7 @@ def test_a_grafana_that_still_starts_is_waited_for(
         servers[0].shutdown()
         servers[0].server_close()
         starting.join()
-    assert "waiting for Grafana" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "waiting for Grafana" in err
+    assert "of 20 s: Grafana answered 500 for its notification policies: alerting is not ready." in err
     assert len(fake.rules) == 2

@@ -33,8 +33,8 @@ def test_loki_without_data_sends_no_frame_or_empty_columns() -> None:
 
 def test_not_a_number_is_no_data() -> None:
     """Grafana sends NaN as null: a ratio of nothing to nothing must not pass for a value."""
-    assert content_of({"frames": [number([None, None])]}) == Content()
-    assert content_of({"frames": [number([3, None])]}) == Content(1, 1, (Value({}, 3),))
+    assert content_of({"frames": [number([None, None])]}) == Content(unknown=2)
+    assert content_of({"frames": [number([3, None])]}) == Content(1, 1, (Value({}, 3),), unknown=1)
 
 
 def test_exemplars_are_not_the_series() -> None:

@@ -20,6 +20,7 @@ from gwz_provision.errors import (
     ReadOnly,
     Redirected,
     Refused,
+    ServerFault,
     Unauthorized,
     Unclear,
     Unreachable,
@@ -118,7 +119,7 @@ def test_a_redirect_is_not_followed() -> None:
         (412, PreconditionFailed, "in the place of folder f1: because"),
         (404, NotFound, "does not know folder f1: because"),
         (400, Refused, "answered 400 for folder f1: because"),
-        (500, Refused, "answered 500 for folder f1: because"),
+        (500, ServerFault, "answered 500 for folder f1: because"),
     ],
 )
 def test_each_answer_becomes_its_own_error_with_the_server_s_words(
@@ -167,7 +168,7 @@ def test_a_failed_query_s_answer_is_returned_for_its_reason() -> None:
     body = {"results": {"A": {"status": 400, "error": "parse error"}}}
     with answering(400, json.dumps(body)) as (grafana, seen):
         target = {"refId": "A", "expr": "(", "datasource": {"uid": "p"}}
-        assert grafana.reader.query(target, "now-15m") == body
+        assert grafana.reader.query([target], "now-15m") == body
     sent = json.loads(seen[0][2])
     assert (sent["from"], sent["to"], sent["queries"][0]["expr"]) == ("now-15m", "now", "(")
 
@@ -175,7 +176,7 @@ def test_a_failed_query_s_answer_is_returned_for_its_reason() -> None:
 def test_a_failed_call_is_not_an_answer() -> None:
     target = {"refId": "A", "datasource": {"uid": "p"}}
     with error(404, "Data source not found") as (grafana, _), pytest.raises(NotFound, match="Data source not found"):
-        grafana.reader.query(target, "now-15m")
+        grafana.reader.query([target], "now-15m")
 
 
 def test_tempo_is_asked_by_its_echo() -> None:

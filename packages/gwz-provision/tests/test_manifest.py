@@ -6,7 +6,7 @@ from typing import Any
 
 import generated
 import pytest
-from test_apply import bend
+from test_apply import bend, with_tenant
 
 from gwz_provision.bundle import load
 from gwz_provision.environment import Environment
@@ -57,6 +57,26 @@ def test_a_default_stands_in_for_a_variable(tiny: Path) -> None:
     assert loki.form["url"] == "http://loki:3100"
 
 
+def test_the_header_of_a_tenant_is_there_if_the_tenant_is(tiny: Path) -> None:
+    with_tenant(tiny)
+    assert found(tiny) == []
+    for environ, header, secrets in (
+        (generated.VARIABLES, None, {}),
+        ({**generated.VARIABLES, "LOKI_TENANT": "production"}, "X-Scope-OrgID", {"httpHeaderValue1": "production"}),
+    ):
+        built = build(load(tiny), environ)
+        (loki,) = [item for item in built.resources if item.key.uid == "grafana_loki"]
+        assert (loki.form["jsonData"].get("httpHeaderName1"), loki.secrets) == (header, secrets)
+        assert "derivedFields" in loki.form["jsonData"]
+        assert "production" not in built.secrets
+
+
+def test_another_header_s_value_is_a_secret(tiny: Path) -> None:
+    with_tenant(tiny)
+    bend(tiny, "datasources.json", lambda it: it["datasources"][1]["jsonData"].update(httpHeaderName1="X-Api-Key"))
+    assert "key-canary" in build(load(tiny), {**generated.VARIABLES, "LOKI_TENANT": "key-canary"}).secrets
+
+
 def test_grafana_s_own_variables_stay(tiny: Path) -> None:
     bend(tiny, "boards/gwz-board-0.json", lambda it: it.update(description="${DS_PROMETHEUS} ${__from}"))
     resources = {item.key: item for item in build(load(tiny), generated.VARIABLES).resources}
@@ -85,6 +105,11 @@ def test_grafana_s_own_variables_stay(tiny: Path) -> None:
         ("alerts/latency.json", lambda it: it["groups"][0]["rules"][0]["data"][0].pop("relativeTimeRange"), "ends before it begins"),
         ("alerts/latency.json", lambda it: it["groups"][0]["rules"][0]["labels"].update(managed_by="me"), "has the label managed_by, which is our mark"),
         ("contact-points.json", lambda it: it["contactPoints"][0].update(type="pigeon"), "has the type 'pigeon', not one of email, pagerduty, slack, webhook"),
+        ("contact-points.json", lambda it: it["contactPoints"][0]["settings"].pop("url"), "contact point 'gwz-webhook' has the type webhook and not url in its settings"),
+        ("contact-points.json", lambda it: it["contactPoints"][1].update(settings={"token": "x"}), "has the type slack and not url, or token and recipient in its settings"),
+        ("contact-points.json", lambda it: it["contactPoints"][1].update(type="email"), "has the type email and not addresses in its settings"),
+        ("contact-points.json", lambda it: it["contactPoints"][1].update(type="pagerduty"), "has the type pagerduty and not integrationKey in its settings"),
+        ("alerts/latency.json", lambda it: it["groups"][0]["rules"][0].update(notification_settings={"receiver": "GatwayZ"}), "sends to 'GatwayZ', which is no contact point of the bundle"),
         ("contact-points.json", lambda it: it["contactPoints"][0].pop("name"), "contact point 'gwz-webhook' has no name"),
         ("policies.json", lambda it: it["routes"][0].update(receiver="Nobody"), "the route to 'Nobody' has a receiver that is no contact point"),
         ("policies.json", lambda it: it["routes"][0].update(group_by_str="a"), "has group_by_str, which we do not write"),

@@ -1,6 +1,7 @@
 """Only what carries our mark is ever changed or deleted: everything else is there afterwards to the byte."""
 
 import json
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +65,14 @@ def settle(place: Place) -> None:
         {"uid": "theirs", "name": "Theirs", "type": "webhook", "settings": {"url": "http://h/x", "password": "pw"}},
         headers=EDITABLE,
     )
+    timing = {"name": "theirs", "time_intervals": [{"times": [{"start_time": "22:00", "end_time": "24:00"}]}]}
+    place.send("POST", "/v1/provisioning/mute-timings", timing)
     tree = place.get("/v1/provisioning/policies")
     routes = [
         {
             "receiver": "Theirs",
             "matchers": ["team=x"],
+            "mute_time_intervals": ["theirs"],
             "routes": [{"receiver": "Theirs", "object_matchers": [["a", "!=", "b"]], "group_wait": "90s"}],
         }
     ]
@@ -110,6 +114,7 @@ def only_foreign(snapshot: dict[str, Any]) -> dict[str, Any]:
         **kept,
         "contacts": integrations,
         "policies": {**snapshot["policies"], "routes": routes},
+        "timings": snapshot["timings"],
         "templates": templates,
     }
 
@@ -300,6 +305,41 @@ def test_a_route_that_somebody_put_into_ours_stays(command: Command, place: Plac
     assert (routes[0]["group_wait"], routes[0]["routes"]) == ("2m", [inner])
     bend(tiny, "policies.json", lambda it: it["routes"].pop(0))
     refused(command, place, tiny, "Our route to GatewayZ would be removed, and holds 1 that are not ours")
+
+
+def test_another_organisation_gets_all_of_it_and_the_first_nothing(command: Command, place: Place, tiny: Path) -> None:
+    """The real one only: the fake has one organisation."""
+    if not place.real:
+        return
+    number = str(place.send("POST", "/orgs", {"name": f"Second {secrets.token_hex(4)}"})["orgId"])
+    before = place.snapshot()
+    try:
+        assert command.json("apply", tiny, GRAFANA_ORG_ID=number).code == 0
+        command.proxy.calls.clear()
+        assert command.json("apply", tiny).document["summary"]["unchanged"] == 14
+        assert command.proxy.writes == []
+        status, rules = place.call("GET", "/v1/provisioning/alert-rules", headers={"X-Grafana-Org-Id": number})
+        assert (status, {rule["orgID"] for rule in rules}) == (200, {int(number)})
+    finally:
+        place.send("DELETE", f"/orgs/{number}")
+    assert place.snapshot() == before
+
+
+@pytest.mark.parametrize("who", ["route", "rule"])
+def test_a_mute_timing_that_grafana_does_not_know_is_told_before_the_first_write(
+    command: Command, place: Place, tiny: Path, who: str
+) -> None:
+    muted = {"mute_time_intervals": ["nights"]}
+    if who == "route":
+        bend(tiny, "policies.json", lambda it: it["routes"][1].update(muted))
+    else:
+        settings = {"notification_settings": {"receiver": "GatewayZ", **muted}}
+        bend(tiny, "alerts/latency.json", lambda it: it["groups"][0]["rules"][0].update(settings))
+    refused(command, place, tiny, "names the mute timing 'nights', and Grafana has none")
+    interval = {"times": [{"start_time": "22:00", "end_time": "24:00"}]}
+    place.send("POST", "/v1/provisioning/mute-timings", {"name": "nights", "time_intervals": [interval]})
+    command.apply(tiny)
+    assert command.json("plan", tiny).actions == {}
 
 
 def test_the_tree_stays_as_editable_as_it_was(command: Command, place: Place, tiny: Path) -> None:

@@ -6,12 +6,14 @@ import pytest
 
 from gwz_provision.bundle import Dashboard
 from gwz_provision.errors import Misconfigured, QueryFailed
-from gwz_provision.queries import Query, period, queries, substituted, variables
+from gwz_provision.queries import INFINITY, Query, named, period, queries, substituted
+from gwz_provision.variables import Choice
 
 
-def ask(text: str, kind: str = "prometheus", **values: str) -> str:
-    target = {"expr": text, "refId": "A"} if kind != "tempo" else {"query": text, "refId": "A"}
-    return substituted(Query("d", 1, "A", "uid", kind, target), values).text
+def ask(text: str, kind: str = "prometheus", **values: str | Choice) -> str:
+    field = {"tempo": "query", INFINITY: "url"}.get(kind, "expr")
+    given = {name: Choice((value,)) if isinstance(value, str) else value for name, value in values.items()}
+    return substituted(Query("d", 1, "A", "uid", kind, {field: text, "refId": "A"}), given).text
 
 
 def test_every_target_of_every_panel_is_found_with_its_data_source() -> None:
@@ -24,13 +26,29 @@ def test_every_target_of_every_panel_is_found_with_its_data_source() -> None:
             ]},
         ],
     }  # fmt: skip
-    found = queries(Dashboard("f", model))
-    assert [(item.id, item.datasource, item.kind) for item in found] == [
-        ("query:d/1/A", "p", "prometheus"),
-        ("query:d/1/B", "p", "prometheus"),
-        ("query:d/3/A", "l", "loki"),
+    found = queries(Dashboard("f", model, frozenset({3})))
+    assert [(item.id, item.datasource, item.kind, item.may_be_empty) for item in found] == [
+        ("query:d/1/A", "p", "prometheus", False),
+        ("query:d/1/B", "p", "prometheus", False),
+        ("query:d/3/A", "l", "loki", True),
     ]
     assert found[0].target["datasource"] == {"uid": "p", "type": "prometheus"}
+
+
+def test_what_the_browser_does_not_ask_is_not_asked() -> None:
+    hidden = {"refId": "A", "hide": True, "datasource": {"uid": "p", "type": "prometheus"}}
+    other_panel = {"refId": "B", "datasource": {"uid": "-- Dashboard --", "type": "datasource"}}
+    assert queries(Dashboard("f", {"uid": "d", "panels": [{"id": 1, "targets": [hidden, other_panel]}]})) == []
+
+
+def test_the_range_is_the_panel_s_own_else_the_dashboard_s_else_grafana_s() -> None:
+    target = {"refId": "A", "datasource": {"uid": "p", "type": "prometheus"}}
+    panels = [{"id": 1, "timeFrom": "24h", "targets": [target]}, {"id": 2, "targets": [target]}]
+    board = Dashboard("f", {"uid": "d", "time": {"from": "now-1h", "to": "now"}, "panels": panels})
+    assert [item.since for item in queries(board)] == ["now-24h", "now-1h"]
+    assert [item.since for item in queries(board, "now-5m")] == ["now-5m", "now-5m"]
+    absolute = Dashboard("f", {"uid": "d", "time": {"from": "2026-01-01"}, "panels": panels[1:]})
+    assert [item.since for item in queries(absolute)] == ["now-6h"]
 
 
 @pytest.mark.parametrize(
@@ -47,6 +65,37 @@ def test_every_target_of_every_panel_is_found_with_its_data_source() -> None:
 )
 def test_values_go_where_the_browser_puts_them(text: str, expected: object) -> None:
     assert ask(text, app="gw.1", __from="1000") == expected
+
+
+SEVERAL = Choice(("a.b", "c"), pattern=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "choice", "expected"),
+    [
+        ("prometheus", '{p=~"$v"}', SEVERAL, r'{p=~"(a\\.b|c)"}'),
+        ("prometheus", '{p=~"$v"}', Choice(("/v1/{id}",), pattern=True), r'{p=~"/v1/\\{id\\}"}'),
+        ("prometheus", '{p=~"$v"}', Choice((".*",), verbatim=True), '{p=~".*"}'),
+        ("prometheus", '{p=~"${v:regex}"}', SEVERAL, r'{p=~"(a\.b|c)"}'),
+        ("prometheus", '{p=~"${v:pipe}"}', SEVERAL, '{p=~"a.b|c"}'),
+        ("loki", '{p=~"$v"}', SEVERAL, r'{p=~"a\\.b|c"}'),
+        ("tempo", '{span.p=~"$v"}', SEVERAL, '{span.p=~"a.b|c"}'),
+        (INFINITY, "/x?p=$v", SEVERAL, "/x?p={a.b,c}"),
+        (INFINITY, "/x?p=${v:csv}", SEVERAL, "/x?p=a.b,c"),
+        (INFINITY, "/x?p=${v:json}", SEVERAL, '/x?p=["a.b", "c"]'),
+        (INFINITY, "/x?p=${v:percentencode}", Choice(("a b",)), "/x?p=a%20b"),
+    ],
+)
+def test_several_values_are_written_in_the_language_s_way_or_the_query_s(
+    kind: str, text: str, choice: Choice, expected: str
+) -> None:
+    assert ask(text, kind, v=choice) == expected
+
+
+def test_a_data_source_may_be_a_variable() -> None:
+    target = {"expr": "up", "refId": "A", "datasource": {"uid": "${ds}", "type": "prometheus"}}
+    done = substituted(Query("d", 1, "A", "${ds}", "prometheus", target), {"ds": Choice(("p1",))})
+    assert (done.datasource, done.kind) == ("p1", "prometheus")
 
 
 def test_a_name_that_only_begins_alike_is_another_variable() -> None:
@@ -79,28 +128,14 @@ def test_what_is_left_is_named_once_with_the_query() -> None:
     assert "--var name=value" in caught.value.cure
 
 
-def test_variables_that_are_asked_from_a_data_source_are_listed() -> None:
-    model = {
-        "uid": "d",
-        "templating": {
-            "list": [
-                {
-                    "name": "app",
-                    "type": "query",
-                    "datasource": {"uid": "p"},
-                    "query": "label_values(app_info, app_name)",
-                },
-                {"name": "env", "type": "query", "datasource": {"uid": "p"}, "query": {"query": "query_result(up)"}},
-                {"name": "step", "type": "interval", "query": "1m"},
-            ]
-        },
-    }
-    app, env = variables(Dashboard("f", model))
-    assert (app.id, app.label_values) == ("variable:d/app", ("app_info", "app_name"))
-    assert (env.id, env.label_values) == ("variable:d/env", None)
+def test_the_variables_of_a_query_are_named_wherever_they_stand() -> None:
+    assert named({"expr": 'up{a="$app"}', "params": [{"value": "${env:csv}"}], "hide": False}) == {"app", "env"}
 
 
-@pytest.mark.parametrize(("text", "expected"), [("now-15m", timedelta(minutes=15)), ("now-2d", timedelta(days=2))])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("now-15m", timedelta(minutes=15)), ("now-2d", timedelta(days=2)), ("now-1w", timedelta(weeks=1))],
+)
 def test_a_period_is_read_as_grafana_writes_it(text: str, expected: object) -> None:
     assert period(text) == expected
 

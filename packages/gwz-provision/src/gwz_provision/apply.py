@@ -1,5 +1,6 @@
 """Carries out a plan: one write at a time, each outcome told, whatever happens in between."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -10,6 +11,7 @@ from gwz_provision.errors import (
     Conflict,
     ProvisionError,
     Refused,
+    ServerFault,
     Unauthorized,
     Unclear,
     Unreachable,
@@ -24,6 +26,8 @@ if TYPE_CHECKING:  # its HTTP stack takes 0.3 s to import, which the pure part o
 
 Result = Literal["done", "failed", "skipped", "kept"]
 _ATTEMPTS = 3
+_PAUSE_SECONDS = 0.2
+_ALERTING = frozenset({"template", "contact-point", "alert-rule", "policy"})
 _MESSAGE = "gwz-provision apply"
 
 
@@ -119,9 +123,14 @@ class _Run:
         created_meanwhile = action.live is None and live is not None
         if action.live is None and live is not None and not (live.owned or live.was_owned):
             raise error
+        passing = isinstance(error, Unclear | ServerFault) or (
+            # All of alerting is one document: whoever writes at the same time is in the way, whatever he writes.
+            isinstance(error, Conflict) and action.key.kind in _ALERTING
+        )
         edited_elsewhere = isinstance(error, Conflict) and live is not None and not _overlaps(action, live)
-        if not (isinstance(error, Unclear) or created_meanwhile or edited_elsewhere):
+        if not (passing or created_meanwhile or edited_elsewhere):
             raise error
+        time.sleep(_PAUSE_SECONDS)
         return replace(action, live=live)
 
     def _write(self, action: Action) -> None:

@@ -30,6 +30,8 @@ class Dashboard:
 
     folder_uid: str
     model: Json
+    may_be_empty: frozenset[int] = frozenset()
+    """The panels whose queries may rightly find nothing: an empty answer is one."""
 
     @property
     def uid(self) -> str:
@@ -54,6 +56,14 @@ class Bundle:
     routes: tuple[Json, ...] = ()
     templates: tuple[tuple[str, str], ...] = ()
     """Name and text of each message template."""
+    rule_files: tuple[tuple[str, str], ...] = ()
+    """Name and text of each file of Prometheus' recording rules."""
+    own_contract: Traversable | None = None
+
+    @property
+    def contract(self) -> Traversable:
+        """The file that says what is emitted: the bundle's own, else the one that is shipped."""
+        return self.own_contract or shipped() / "contract.json"
 
 
 def shipped() -> Traversable:
@@ -69,7 +79,10 @@ def load(root: Traversable) -> Bundle:
         bundle = Bundle(
             folders=tuple(Folder(entry["uid"], entry["title"], entry.get("parent", "")) for entry in index["folders"]),
             datasources=tuple(sources["datasources"]),
-            dashboards=tuple(Dashboard(entry["folder"], _read(root, entry["file"])) for entry in index["dashboards"]),
+            dashboards=tuple(
+                Dashboard(entry["folder"], _read(root, entry["file"]), frozenset(entry.get("mayBeEmpty", ())))
+                for entry in index["dashboards"]
+            ),
             rule_groups=tuple(
                 group for name in _names(root, "alerts", ".json") for group in _read(root, name)["groups"]
             ),
@@ -79,6 +92,10 @@ def load(root: Traversable) -> Bundle:
                 (name.removeprefix("templates/").removesuffix(".tmpl"), _text(root, name))
                 for name in _names(root, "templates", ".tmpl")
             ),
+            rule_files=tuple(
+                (name, _text(root, name)) for ending in (".yml", ".yaml") for name in _names(root, "rules", ending)
+            ),
+            own_contract=contract if (contract := root.joinpath("contract.json")).is_file() else None,
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise _unusable([f"{root}: a file of the bundle has an entry without {error}"]) from error

@@ -3,8 +3,9 @@
 import argparse
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:  # a command that only shows its help waits for none of these
     from gwz_provision.manifest import Manifest
     from gwz_provision.plan import Options, Plan
     from gwz_provision.reconcile import Patience
+    from gwz_provision.resources import Key
 
 Commands = Any  # argparse keeps the type of add_subparsers() to itself
 _HELP = "`gwz-provision --help` lists the variables."
@@ -152,7 +154,8 @@ def _plan(options: argparse.Namespace, environ: Environment) -> int:
     wanted = _manifest(options, environ)
     chosen = _chosen(options)
     with _connected(options, environ) as grafana:
-        _, plan = reconcile.look_and_plan(grafana.reader, wanted, chosen, _patience(options))
+        observed, plan = reconcile.look_and_plan(grafana.reader, wanted, chosen, _patience(options))
+        plan = replace(plan, warnings=(*plan.warnings, *_about_rules(options, grafana, observed.keys)))
         url = grafana.reader.url
     if options.out:
         planfile.save(options.out, planfile.document(plan, chosen, url))
@@ -174,10 +177,25 @@ def _apply(options: argparse.Namespace, environ: Environment) -> int:
     chosen = planfile.options(saved) if saved else _chosen(options)
     wanted = _manifest(options, environ)
     with _connected(options, environ) as grafana:
-        _, plan = reconcile.look_and_plan(grafana.reader, wanted, chosen, _patience(options))
+        observed, plan = reconcile.look_and_plan(grafana.reader, wanted, chosen, _patience(options))
         if saved:
             planfile.require_current(saved, plan, grafana.reader.url)
-        return _carry_out(options, grafana, wanted, plan, chosen)
+        told = _about_rules(options, grafana, observed.keys)
+        code = _carry_out(options, grafana, wanted, replace(plan, warnings=(*plan.warnings, *told)), chosen)
+        if code == EXIT_OK and not any(key.kind == "datasource" for key in observed.keys):
+            # Only now is there a data source through which Prometheus can be asked.
+            for warning in _about_rules(options, grafana, wanted.keys):
+                options.console.say(f"warning: {warning}")
+        return code
+
+
+def _about_rules(options: argparse.Namespace, grafana: "Grafana", there: "Iterable[Key]") -> list[str]:
+    """Warn of recording rules that are not loaded, with one call at most: none unless panels read some and the data source is there."""
+    from gwz_provision import recording  # noqa: PLC0415 - loaded when a command runs
+
+    uids = [key.uid for key in there if key.kind == "datasource"]
+    said = recording.warning(_bundle(options), grafana.reader, uids) if uids else ""
+    return [said] if said else []
 
 
 def _destroy(options: argparse.Namespace, environ: Environment) -> int:
@@ -214,7 +232,9 @@ def _carry_out(
             for outcome in reconcile.do(plan, grafana, stopped):
                 done.append(outcome)
                 if options.output == "text" and (outcome.action.writes or outcome.reason):
-                    console.out(output.outcome_line(outcome))
+                    written = sum(one.action.writes for one in done)
+                    so_far = f"{written}/{len(plan.pending)} " if console.is_watched and outcome.action.writes else ""
+                    console.out(f"{so_far}{output.outcome_line(outcome)}")
             reconcile.require_faithful(grafana.reader, wanted, chosen, done)
         except ProvisionError as failure:
             error = failure
@@ -318,7 +338,9 @@ def _connected(options: argparse.Namespace, environ: Environment) -> "Iterator[G
 
     console: Console = options.console
     found = access.Access.from_environment(environ)
-    console.redactor.learn([found.auth] if isinstance(found.auth, str) else [found.auth[1]])
+    console.redactor.learn(found.secrets)
+    for warning in found.warnings:
+        console.say(f"warning: {warning}")
     with Grafana(found, trace=console.say if options.debug else None) as grafana:
         yield grafana
 

@@ -13,6 +13,11 @@ class Console:
         """Hide what the redactor knows."""
         self.redactor = redactor
 
+    @property
+    def is_watched(self) -> bool:
+        """Tell whether results go to a terminal, before which somebody waits."""
+        return sys.stdout.isatty()
+
     def out(self, text: str) -> None:
         """Print a result."""
         print(self.redactor(text), flush=True)

@@ -45,6 +45,10 @@ class Redirected(Unreachable):
     """The address answers with a redirect, which is never followed: a POST would become a GET, token included."""
 
 
+class Distrusted(Unreachable):
+    """One side does not accept the other's certificate: waiting changes nothing."""
+
+
 class NotGrafana(Unreachable):
     """What answered is a login page or a proxy, not Grafana's API."""
 
@@ -75,6 +79,10 @@ class Forbidden(NotAllowed):
 
 class Refused(ProvisionError):
     """Grafana answered a call with an error."""
+
+
+class ServerFault(Refused):
+    """Grafana failed at a call, and says so: the next try may succeed, as when its database is locked."""
 
 
 class NotFound(Refused):
@@ -109,6 +117,14 @@ class Stale(ProvisionError):
     """Grafana or the bundle has moved since the plan was made; nothing was written."""
 
     exit_code = 9
+
+
+class Unanswered(Unreachable):
+    """Grafana took a question and did not answer it in time."""
+
+
+class OutOfTime(ProvisionError):
+    """The time that was given for all calls together is over."""
 
 
 class QueryFailed(ProvisionError):

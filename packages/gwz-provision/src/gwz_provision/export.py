@@ -35,7 +35,8 @@ def export(observed: Observed, known: Bundle) -> Export:
         "schema": 1,
         "folders": [_folder(live) for live in ours["folder"]],
         "dashboards": [
-            {"uid": live.key.uid, "folder": live.container, "file": file} for file, live in dashboards.items()
+            {"uid": live.key.uid, "folder": live.container, "file": file, **_mark(live, known)}
+            for file, live in dashboards.items()
         ],
     }
     sources = {item["uid"]: item for item in known.datasources}
@@ -92,6 +93,12 @@ def _ours(observed: Observed, kind: Kind) -> list[Live]:
 
 def _form(live: Live) -> Json:
     return live.form or {}
+
+
+def _mark(live: Live, known: Bundle) -> Json:
+    """Keep what Grafana does not: which panels may rightly be empty."""
+    panels = next((sorted(item.may_be_empty) for item in known.dashboards if item.uid == live.key.uid), [])
+    return {"mayBeEmpty": panels} if panels else {}
 
 
 def _folder(live: Live) -> Json:

@@ -20,11 +20,15 @@ class Value:
 
 @dataclass(frozen=True)
 class Content:
-    """How many frames hold data, how many points they hold, and the last value of up to `MAX_VALUES` series."""
+    """How many frames hold data, how many points they hold, and the last value of up to `MAX_VALUES` series.
+
+    `unknown` counts the numbers that are none: NaN, and null in JSON.
+    """
 
     frames: int = 0
     points: int = 0
     values: tuple[Value, ...] = ()
+    unknown: int = 0
 
 
 def error_of(result: Json) -> str:
@@ -40,6 +44,7 @@ def content_of(result: Json) -> Content:
         frames=sum(1 for frame in frames if frame.points),
         points=sum(frame.points for frame in frames),
         values=tuple(values[:MAX_VALUES]),
+        unknown=sum(frame.unknown for frame in frames),
     )
 
 
@@ -61,6 +66,11 @@ class _Frame:
         if numbers:
             return sum(len(column) for _, column in numbers)
         return max((len(column) for _, column in self._columns), default=0)
+
+    @property
+    def unknown(self) -> int:
+        """The places of numbers that hold none."""
+        return sum(column.count(None) for field, column in self._columns if field.get("type") == "number")
 
     def last_values(self) -> Iterator[Value]:
         for field, column in self._numbers():

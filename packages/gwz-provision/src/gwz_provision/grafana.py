@@ -1,10 +1,11 @@
 """What can be asked of Grafana, and what can be told it: `Reader` has no method that writes, `Writer` only such."""
 
+import random
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from grafana_client.client import GrafanaException
 
@@ -12,21 +13,31 @@ from gwz_provision.access import Access
 from gwz_provision.bundle import Json
 from gwz_provision.errors import (
     Conflict,
+    Distrusted,
     Forbidden,
     NotFound,
     NotGrafana,
     Redirected,
     Refused,
+    Unanswered,
+    Unclear,
     Unreachable,
     UnsupportedVersion,
 )
-from gwz_provision.transport import Calls, Transport, path
+from gwz_provision.transport import TIMEOUT_SECONDS, Calls, Transport, path
 
+_T = TypeVar("_T")
 _OLDEST, _NEWEST = (11, 0), (11, 6)
 _PAGE = 5000
+_LONGEST_PAUSE = 0.7
+"""Seconds between two looks at a Grafana that starts."""
+_READS_ALERTING = frozenset(
+    {"alert.notifications:read", "alert.notifications.provisioning:read", "alert.provisioning:read"}
+)
 _RULES = "/v1/provisioning/alert-rules"
 _CONTACTS = "/v1/provisioning/contact-points"
 _POLICIES = "/v1/provisioning/policies"
+_TIMINGS = "/v1/provisioning/mute-timings"
 _TEMPLATES = "/v1/provisioning/templates"
 # Tested for its presence: even "false" switches it on.
 _KEEP_EDITABLE = {"X-Disable-Provenance": "true"}
@@ -51,7 +62,7 @@ class Grafana:
     @property
     def calls(self) -> Calls:
         """What was sent so far."""
-        return self._transport.calls
+        return self.reader.calls
 
     def writer(self) -> "Writer":
         """Return what may change Grafana; planning never asks for it."""
@@ -66,22 +77,42 @@ class Reader:
         self._transport = transport
         self.url = transport.url
 
+    def within(self, seconds: float, each: float = TIMEOUT_SECONDS) -> AbstractContextManager[None]:
+        """Let the calls of the block take so long together, and each so long: what comes later raises `OutOfTime`."""
+        return self._transport.within(seconds, each)
+
+    @property
+    def calls(self) -> Calls:
+        """What was sent so far."""
+        return self._transport.calls
+
     def wait(self, seconds: float, say: Callable[[str], None]) -> str:
         """Return the version as soon as Grafana is ready; raises the last `Unreachable` after so many seconds."""
+        try:
+            return self._patiently(self.version, seconds, say)
+        except Refused as error:
+            raise Unreachable(error.cause, error.cure) from error
+
+    def _patiently(self, ask: Callable[[], _T], seconds: float, say: Callable[[str], None]) -> _T:
+        """Ask until there is an answer, for so many seconds at the most, telling why there is none every five."""
         began, told = time.monotonic(), 0.0
         while True:
             try:
-                return self.version()
-            except Redirected:
-                raise
-            except (Unreachable, Refused) as error:
+                return ask()
+            except (Unreachable, Refused, Forbidden) as error:
                 waited = time.monotonic() - began
-                if waited + 0.5 > seconds:
-                    raise _unready(error) from error
+                if waited + _LONGEST_PAUSE > seconds or self._is_final(error):
+                    raise
                 if waited >= told:
                     say(f"waiting for Grafana at {self.url}, {waited:.0f} of {seconds:.0f} s: {error.cause}")
                     told += 5.0
-            time.sleep(0.5)
+            time.sleep(random.uniform(0.3, _LONGEST_PAUSE))  # noqa: S311 - so that many do not ask in step
+
+    def _is_final(self, error: Exception) -> bool:
+        """Tell whether waiting changes nothing; until alerting has started, Grafana forbids it to those who may use it too."""
+        if isinstance(error, Forbidden):
+            return not _READS_ALERTING.intersection(self.permissions() or ())
+        return isinstance(error, Distrusted | Redirected)
 
     def version(self) -> str:
         """Ask for the version, without a login; raises `Unreachable` unless its database is ready too."""
@@ -165,16 +196,13 @@ class Reader:
         found = self._found(f"{_CONTACTS}/export", "its contact points with their secrets", params=params)
         return list(found.get("contactPoints") or []) if found else []
 
-    def policies(self, patience: float = 0.0) -> Json:
+    def policies(self, seconds: float = 0.0, say: Callable[[str], None] = lambda _: None) -> Json:
         """Read the notification policies; alerting starts after the rest, so errors are borne for some seconds."""
-        deadline = time.monotonic() + patience
-        while True:
-            try:
-                return self._object(_POLICIES, "its notification policies", tries=1)
-            except (NotFound, Refused):
-                if time.monotonic() > deadline:
-                    raise
-            time.sleep(0.5)
+        return self._patiently(lambda: self._object(_POLICIES, "its notification policies", tries=1), seconds, say)
+
+    def mute_timings(self) -> list[Json]:
+        """List the times in which nobody is notified."""
+        return self._list(_TIMINGS, "its mute timings")
 
     def templates(self) -> list[Json]:
         """List the message templates."""
@@ -188,12 +216,14 @@ class Reader:
         else:
             self._object(path("datasources", "uid", uid, "health"), f"the health of data source {uid}", tries=1)
 
-    def query(self, target: Json, since: str) -> Json:
-        """Run one panel target from `since` until now; the answer's errors are the caller's to read."""
-        what = f"a query to data source {target['datasource']['uid']}"
-        body = {"from": since, "to": "now", "queries": [{**target, "intervalMs": 15_000, "maxDataPoints": 100}]}
+    def query(self, targets: Sequence[Json], since: str) -> Json:
+        """Run targets in one call, from `since` until now; the errors in the answer are the caller's to read."""
+        what = f"the queries to data source {targets[0]['datasource']['uid']}"
+        body = {"from": since, "to": "now", "queries": list(targets)}
         try:
             answer = self._transport.json("POST", "/ds/query", what, body=body, tries=1)
+        except Unclear as error:
+            raise Unanswered(error.cause, "Look whether the data source's server is overloaded.") from error
         except Refused as error:
             # The call as a whole fails as soon as one query does; the reason stands with the query.
             if results := _results(error):
@@ -337,10 +367,6 @@ def require_supported(version: str) -> None:
         raise UnsupportedVersion(
             f"This is Grafana {version}; gwz-provision knows 11.0 to 11.6.", "Run a Grafana of these, such as 11.5.2."
         )
-
-
-def _unready(error: Unreachable | Refused) -> Unreachable:
-    return error if isinstance(error, Unreachable) else Unreachable(error.cause, error.cure)
 
 
 def _results(error: Refused) -> Json | None:

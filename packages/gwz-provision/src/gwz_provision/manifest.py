@@ -14,6 +14,9 @@ from gwz_provision.resources import LABEL, ORDER, OWNER, Json, Key, Wanted
 # Grafana's own `${__value.raw}` is lower case, so it never reads as a variable of the environment.
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Z][A-Z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 _ADDRESS = re.compile(r"https?://[^\s/]+\S*")
+_TENANT = "X-Scope-OrgID"
+"""Whose value Grafana keeps as a secret, and which is none: hiding it would blank a word such as `production` everywhere."""
+_HEADER, _HEADER_VALUE = "httpHeaderName", "httpHeaderValue"
 SECRET_SETTINGS = frozenset({"url", "token", "password", "authorization_credentials", "integrationKey"})
 
 
@@ -111,7 +114,13 @@ def _is_wanted(contact: Json, environ: Mapping[str, str]) -> bool:
 
 def _secret_values(bundle: Bundle, environ: Mapping[str, str]) -> Iterator[str]:
     for source in bundle.datasources:
-        yield from _values(source.get("secureJsonData", {}), environ)
+        tenant = [
+            name.replace(_HEADER, _HEADER_VALUE)
+            for name, header in (source.get("jsonData") or {}).items()
+            if name.startswith(_HEADER) and header == _TENANT
+        ]
+        secure = source.get("secureJsonData") or {}
+        yield from _values({name: text for name, text in secure.items() if name not in tenant}, environ)
     for contact in bundle.contact_points:
         settings = contact.get("settings", {})
         secret = {key: text for key, text in settings.items() if key in SECRET_SETTINGS or variables(text)}
@@ -141,7 +150,13 @@ def _parents_first(bundle: Bundle) -> list[Any]:
 
 def _datasource(source: Json, environ: Mapping[str, str]) -> Wanted:
     filled = _expanded(source, environ)
-    secrets = {str(name): str(value) for name, value in filled.get("secureJsonData", {}).items()}
+    secrets = {str(name): str(value) for name, value in filled.get("secureJsonData", {}).items() if value}
+    # A header without a value is not sent: that of a tenant, where there is but one.
+    filled["jsonData"] = {
+        name: value
+        for name, value in (filled.get("jsonData") or {}).items()
+        if not name.startswith(_HEADER) or name.replace(_HEADER, _HEADER_VALUE) in secrets
+    }
     return Wanted(Key("datasource", source["uid"]), filled["name"], normalise.datasource(filled), secrets)
 
 

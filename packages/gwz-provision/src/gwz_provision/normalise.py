@@ -95,7 +95,11 @@ def dashboard(model: Mapping[str, Any], folder_uid: str) -> Json:
 
 
 def rule(source: Mapping[str, Any], interval: int) -> Json:
-    """Return an alert rule's form, with the interval of its group in seconds and without our mark."""
+    """Return an alert rule's form, with the interval of its group in seconds and without our mark.
+
+    Its place among the rules of the group is no part of it: Grafana evaluates those at the same time, and would have to
+    be given the whole group, with the rules of others in it, to order them.
+    """
     form = {key: source.get(key, _RULE_DEFAULTS.get(key)) for key in _RULE_KEYS}
     form["for"] = duration(str(form["for"] or "0s"))
     form["labels"] = dict(form["labels"] or {})

@@ -25,16 +25,29 @@ class Observed:
     tree: Json = field(repr=False)
     """The notification policies, ours and all others."""
     warnings: tuple[str, ...] = ()
+    timings: frozenset[str] = frozenset()
+    """The names of the mute timings, which are not ours to make; none if nothing wanted names one."""
+
+    @property
+    def keys(self) -> frozenset[Key]:
+        """The names of all that is there."""
+        return frozenset(self.objects)
 
     def live(self, key: Key) -> Live | None:
         """Return what is there under a name."""
         return self.objects.get(key)
 
 
-def observe(reader: "Reader", version: str, keys: Iterable[Key], patience: float = 0.0) -> Observed:
+def observe(
+    reader: "Reader",
+    version: str,
+    keys: Iterable[Key],
+    seconds: float = 0.0,
+    say: Callable[[str], None] = lambda _: None,
+) -> Observed:
     """Read Grafana: at most 8 + D + S calls for D dashboards and S data sources among the keys, none of which writes."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        tree = reader.policies(patience)
+        tree = reader.policies(seconds, say)
         uids = _by_kind(keys)
         lists = {name: pool.submit(read) for name, read in _lists(reader).items()}
         clear = pool.submit(_in_clear, reader)

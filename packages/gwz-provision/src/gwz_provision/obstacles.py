@@ -16,9 +16,9 @@ def obstacle(wanted: Wanted, live: Live | None, observed: Observed, gone: set[Ke
                     "Rename one of the two",
                 )
         case "alert-rule":
-            return _taken(wanted, observed, gone) or _foreign_interval(wanted, observed)
+            return _taken(wanted, observed, gone) or _foreign_interval(wanted, observed) or _unmuted(wanted, observed)
         case "policy":
-            return _policy_obstacle(wanted, observed)
+            return _policy_obstacle(wanted, observed) or _unmuted(wanted, observed)
         case "template":
             return None
         case _:
@@ -71,6 +71,25 @@ def _foreign_interval(wanted: Wanted, observed: Observed) -> tuple[str, str] | N
             return (
                 f"{wanted.key} is evaluated every {wanted.form['interval']} s, and its group {form['ruleGroup']!r} holds {key}, which is not ours, every {form['interval']} s",
                 "Move the other rule to a group of its own",
+            )
+    return None
+
+
+def muted_by(wanted: Wanted) -> list[str]:
+    """Name the mute timings that a rule or our routes ask for."""
+    form = wanted.form
+    users = form["routes"] if wanted.key.kind == "policy" else [form.get("notification_settings") or {}]
+    return [str(name) for user in users for name in user.get("mute_time_intervals") or ()]
+
+
+def _unmuted(wanted: Wanted, observed: Observed) -> tuple[str, str] | None:
+    """Grafana refuses a mute timing that it does not know; they are made in the browser, where holidays are known."""
+    for name in muted_by(wanted):
+        if name not in observed.timings:
+            there = ", ".join(sorted(observed.timings)) or "none"
+            return (
+                f"{wanted.key} names the mute timing {name!r}, and Grafana has {there}",
+                "Make it under Alerting, Notification policies, Mute timings, or name one that is there",
             )
     return None
 

@@ -4,12 +4,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from gwz_provision import normalise
+from gwz_provision import normalise, receivers
 from gwz_provision.bundle import Bundle
 from gwz_provision.resources import LABEL, PREFIX, Json, Kind
 
 _UID = re.compile(r"[A-Za-z0-9_-]{1,40}")
-_RECEIVERS = frozenset({"webhook", "slack", "email", "pagerduty"})
 _NO_DATA_STATES = frozenset({"NoData", "OK", "Alerting", "KeepLast"})
 _ERROR_STATES = frozenset({"Error", "OK", "Alerting", "KeepLast"})
 _ROUTE_KEYS = frozenset({"receiver", *normalise.ROUTE_KEYS, *normalise.ROUTE_DURATIONS})
@@ -103,7 +102,8 @@ def _group_problems(group: Json, bundle: Bundle) -> Iterator[str]:
     if not _is_duration(group["interval"]) or normalise.milliseconds(group["interval"]) < 1000:
         yield f"{where} has the interval {group['interval']!r}, not a duration of at least 1s"
     for rule in group["rules"]:
-        yield from (f"alert rule {rule.get('uid')!r} {problem}" for problem in _rule_problems(rule))
+        found = (*_rule_problems(rule), *_receiver_problems(rule, bundle))
+        yield from (f"alert rule {rule.get('uid')!r} {problem}" for problem in found)
     titles = Counter(
         rule.get("title")
         for other in bundle.rule_groups
@@ -133,6 +133,12 @@ def _rule_problems(rule: Json) -> Iterator[str]:
         yield f"has the label {LABEL}, which is our mark"
 
 
+def _receiver_problems(rule: Json, bundle: Bundle) -> Iterator[str]:
+    settings = rule.get("notification_settings") or {}
+    if settings and settings.get("receiver") not in {contact.get("name") for contact in bundle.contact_points}:
+        yield f"sends to {settings.get('receiver')!r}, which is no contact point of the bundle"
+
+
 def _query_problems(query: Json) -> Iterator[str]:
     window = query.get("relativeTimeRange") or {}
     if not query.get("datasourceUid"):
@@ -145,8 +151,8 @@ def _contact_problems(contact: Json) -> Iterator[str]:
     where = f"contact point {contact.get('uid')!r}"
     if missing := [key for key in ("uid", "name", "type", "settings") if not contact.get(key)]:
         yield f"{where} has no {', '.join(missing)}"
-    elif contact["type"] not in _RECEIVERS:
-        yield f"{where} has the type {contact['type']!r}, not one of {', '.join(sorted(_RECEIVERS))}"
+    elif wrong := receivers.fault(contact["type"], contact["settings"]):
+        yield f"{where} {wrong}"
 
 
 def _route_problems(item: Json, bundle: Bundle) -> Iterator[str]:

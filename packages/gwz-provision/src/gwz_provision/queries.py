@@ -1,13 +1,20 @@
 """The queries of a dashboard, with the values put in that the browser would put in."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 from gwz_provision.bundle import Dashboard, Json
 from gwz_provision.errors import Misconfigured, QueryFailed
+from gwz_provision.variables import Choice
+
+INFINITY = "yesoreyeram-infinity-datasource"
+DEFAULT_SINCE = "now-6h"
+"""The range of a dashboard that names none which begins so long before now: Grafana's own default."""
 
 # What the data source's backend in Grafana puts in by itself; all else must be gone before a query is asked.
 _BACKEND_MACROS = {
@@ -16,16 +23,18 @@ _BACKEND_MACROS = {
     ),
     "loki": frozenset({"__auto", "__interval", "__interval_ms", "__range", "__range_s", "__range_ms"}),
 }
+# Answered by the browser alone: other panels' results, and Grafana's own.
+_BROWSER_ONLY = frozenset({"datasource", "grafana"})
 # `$1` of label_replace and the `$` that ends a regular expression are no variables.
 _VARIABLE = re.compile(r"\$(?P<plain>[A-Za-z_]\w*)|\$\{(?P<braced>\w+)(?::(?P<format>\w+))?\}|\[\[(?P<old>\w+)\]\]")
-_LABEL_VALUES = re.compile(r"\s*label_values\(\s*(?P<metric>[^,]+?)\s*,\s*(?P<label>\w+)\s*\)\s*")
-_SINCE = re.compile(r"now-(?P<count>\d+)(?P<unit>[smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_SINCE = re.compile(r"now-(?P<count>\d+)(?P<unit>[smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_PATTERN_SIGNS = re.compile(r"[$^*{}\[\]'+?.()|]")
 
 
 @dataclass(frozen=True)
 class Query:
-    """One target of one panel."""
+    """One target of one panel, and the range that it is asked for."""
 
     dashboard: str
     panel: int
@@ -33,6 +42,8 @@ class Query:
     datasource: str
     kind: str
     target: Json
+    since: str = DEFAULT_SINCE
+    may_be_empty: bool = False
 
     @property
     def id(self) -> str:
@@ -41,62 +52,61 @@ class Query:
 
     @property
     def text(self) -> str:
-        """What is asked: PromQL, LogQL or TraceQL."""
-        return str(self.target.get("expr") or self.target.get("query") or "")
+        """What is asked: PromQL, LogQL, TraceQL, or an endpoint."""
+        return str(self.target.get("expr") or self.target.get("query") or self.target.get("url") or "")
 
 
-@dataclass(frozen=True)
-class Variable:
-    """A dashboard variable and where its values come from."""
-
-    dashboard: str
-    name: str
-    datasource: str
-    query: str
-
-    @property
-    def id(self) -> str:
-        """The name of the check that resolves it."""
-        return f"variable:{self.dashboard}/{self.name}"
-
-    @property
-    def label_values(self) -> tuple[str, str] | None:
-        """The metric and the label of a `label_values(metric, label)` query; None for any other query."""
-        found = _LABEL_VALUES.fullmatch(self.query)
-        return (found["metric"], found["label"]) if found else None
-
-
-def queries(dashboard: Dashboard) -> list[Query]:
-    """List every target of every panel, those in collapsed rows too."""
+def queries(dashboard: Dashboard, since: str | None = None) -> list[Query]:
+    """List every target that the browser would ask, those in collapsed rows too; `since` goes before the panels' ranges."""
     return [
-        _query(dashboard.uid, panel, target)
-        for panel in _panels(dashboard.model.get("panels", []))
-        for target in panel.get("targets", [])
+        _query(dashboard, panel, target, since or _since_of(dashboard, panel))
+        for panel in _panels(dashboard.model.get("panels") or [])
+        for target in panel.get("targets") or []
+        if not target.get("hide") and _source(panel, target).get("type") not in _BROWSER_ONLY
     ]
 
 
-def variables(dashboard: Dashboard) -> list[Variable]:
-    """List the variables whose values are asked from a data source."""
-    return [
-        Variable(dashboard.uid, entry["name"], entry.get("datasource", {}).get("uid", ""), _variable_query(entry))
-        for entry in dashboard.model.get("templating", {}).get("list", [])
-        if entry.get("type") == "query"
-    ]
-
-
-def substituted(query: Query, values: Mapping[str, str]) -> Query:
+def substituted(query: Query, values: Mapping[str, Choice]) -> Query:
     """Put the values in; raises `QueryFailed` when a `$` is left that nobody would replace."""
     # The Loki backend, alone among the two, does not know this one; the browser puts at least four scrapes in.
-    known = {"__rate_interval": "1m", **values} if query.kind == "loki" else values
-    filled = replace(query, target=_filled(query.target, known))
+    known = {"__rate_interval": Choice(("1m",)), **values} if query.kind == "loki" else values
+    target = filled(query.target, known, query.kind)
+    source = target.get("datasource") or {}
+    done = replace(query, target=target, datasource=source.get("uid", ""), kind=source.get("type", query.kind))
     macros = _BACKEND_MACROS.get(query.kind, frozenset())
-    left = [found[0] for found in _VARIABLE.finditer(filled.text) if _name(found) not in macros]
+    left = [found[0] for found in _VARIABLE.finditer(done.text) if _name(found) not in macros]
     if left:
         raise QueryFailed(
-            f"{', '.join(dict.fromkeys(left))} has no value, so this was not asked: {filled.text}",
+            f"{', '.join(dict.fromkeys(left))} has no value, so this was not asked: {done.text}",
             "Pass it with --var name=value, or declare the variable in the dashboard.",
         )
-    return filled
+    return done
+
+
+def named(value: Any) -> set[str]:
+    """Name the variables in every text of a part of a dashboard."""
+    match value:
+        case str():
+            return {_name(found) for found in _VARIABLE.finditer(value)}
+        case dict():
+            return set().union(*map(named, value.values()))
+        case list():
+            return set().union(*map(named, value))
+        case _:
+            return set()
+
+
+def filled(value: Any, values: Mapping[str, Choice], kind: str = "") -> Any:
+    """Put the values into every text of a part of a dashboard; a variable without one stays."""
+    match value:
+        case str():
+            return _VARIABLE.sub(lambda found: _put(found, values, kind), value)
+        case dict():
+            return {key: filled(item, values, kind) for key, item in value.items()}
+        case list():
+            return [filled(item, values, kind) for item in value]
+        case _:
+            return value
 
 
 def period(since: str) -> timedelta:
@@ -104,45 +114,84 @@ def period(since: str) -> timedelta:
     found = _SINCE.fullmatch(since)
     if not found:
         raise Misconfigured(
-            [f"--from is {since!r}, not a time before now"], "Write it as now-15m: a number and s, m, h or d."
+            [f"--from is {since!r}, not a time before now"], "Write it as now-15m: a number and s, m, h, d or w."
         )
     return timedelta(**{_UNITS[found["unit"]]: int(found["count"])})
+
+
+def _since_of(dashboard: Dashboard, panel: Json) -> str:
+    own = f"now-{panel['timeFrom']}" if panel.get("timeFrom") else (dashboard.model.get("time") or {}).get("from", "")
+    return own if _SINCE.fullmatch(own) else DEFAULT_SINCE
 
 
 def _panels(panels: list[Json]) -> Iterator[Json]:
     for panel in panels:
         yield panel
-        yield from _panels(panel.get("panels", []))
+        yield from _panels(panel.get("panels") or [])
 
 
-def _query(dashboard: str, panel: Json, target: Json) -> Query:
-    source = target.get("datasource") or panel.get("datasource") or {}
-    whole = {**target, "datasource": source}
-    return Query(dashboard, panel["id"], target["refId"], source.get("uid", ""), source.get("type", ""), whole)
+def _source(panel: Json, target: Json) -> Json:
+    return target.get("datasource") or panel.get("datasource") or {}
 
 
-def _variable_query(entry: Json) -> str:
-    query = entry.get("query", "")
-    return str(query.get("query", "")) if isinstance(query, dict) else str(query)
+def _query(dashboard: Dashboard, panel: Json, target: Json, since: str) -> Query:
+    source = _source(panel, target)
+    return Query(
+        dashboard.uid,
+        panel["id"],
+        target["refId"],
+        source.get("uid", ""),
+        source.get("type", ""),
+        {**target, "datasource": source},
+        since,
+        panel["id"] in dashboard.may_be_empty,
+    )
 
 
-def _filled(value: Any, values: Mapping[str, str]) -> Any:
-    match value:
-        case str():
-            return _VARIABLE.sub(lambda found: _value(found, values), value)
-        case dict():
-            return {key: _filled(item, values) for key, item in value.items()}
-        case list():
-            return [_filled(item, values) for item in value]
+def _put(found: re.Match[str], values: Mapping[str, Choice], kind: str) -> str:
+    choice = values.get(_name(found))
+    return found[0] if choice is None else _written(choice, kind, found["format"] or "")
+
+
+def _written(choice: Choice, kind: str, form: str) -> str:  # noqa: PLR0911 - one return for each format
+    """Write the values as the browser does: the format that the query names, else the one of its language."""
+    values = choice.values
+    if choice.verbatim:
+        return "".join(values)
+    match form:
+        case "regex":
+            return _either([re.escape(value) for value in values])
+        case "pipe":
+            return "|".join(values)
+        case "json":
+            return json.dumps(values if len(values) > 1 else values[0])
+        case "percentencode":
+            return quote(",".join(values), safe="")
+        case "":
+            return _by_language(choice, kind)
         case _:
-            return value
+            return ",".join(values)
 
 
-def _value(found: re.Match[str], values: Mapping[str, str]) -> str:
-    value = values.get(_name(found))
-    if value is None:
-        return found[0]
-    return re.escape(value) if found["format"] == "regex" else value
+def _by_language(choice: Choice, kind: str) -> str:
+    match kind:
+        case "prometheus" if choice.pattern:
+            return _either([_in_quotes(value) for value in choice.values])
+        case "loki" if choice.pattern:
+            return "|".join(_in_quotes(value) for value in choice.values)
+        case "prometheus" | "loki" | "tempo":
+            return "|".join(choice.values)
+        case _:
+            return choice.values[0] if len(choice.values) == 1 else f"{{{','.join(choice.values)}}}"
+
+
+def _either(patterns: list[str]) -> str:
+    return patterns[0] if len(patterns) == 1 else f"({'|'.join(patterns)})"
+
+
+def _in_quotes(value: str) -> str:
+    """Escape a value twice, as a pattern and as a part of a text in double quotes."""
+    return _PATTERN_SIGNS.sub(lambda sign: rf"\\{sign[0]}", value.replace("\\", r"\\\\"))
 
 
 def _name(found: re.Match[str]) -> str:

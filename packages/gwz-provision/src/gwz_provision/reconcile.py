@@ -1,13 +1,14 @@
 """The order of a run: wait, log in, look, decide, check once more what may be done, do it, and look whether it is so."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gwz_provision.apply import Outcome, carry_out
 from gwz_provision.errors import Blocked, Forbidden, Unfaithful
 from gwz_provision.manifest import Manifest
 from gwz_provision.observe import Observed, observe
+from gwz_provision.obstacles import muted_by
 from gwz_provision.plan import Options, Plan, make
 from gwz_provision.resources import Key, Kind
 
@@ -43,7 +44,7 @@ def look(reader: "Reader", keys: Iterable[Key], patience: Patience | None = None
     version = reader.wait(patience.seconds, patience.say)
     require_supported(version)
     reader.login()
-    return observe(reader, version, keys, patience.seconds)
+    return observe(reader, version, keys, patience.seconds, patience.say)
 
 
 def look_and_plan(
@@ -51,6 +52,8 @@ def look_and_plan(
 ) -> tuple[Observed, Plan]:
     """Compare Grafana with the manifest; nothing is written."""
     observed = look(reader, manifest.keys, patience)
+    if any(map(muted_by, manifest.resources)):
+        observed = replace(observed, timings=frozenset(str(item["name"]) for item in reader.mute_timings()))
     return observed, make(manifest, observed, options)
 
 

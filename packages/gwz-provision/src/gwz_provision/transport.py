@@ -1,10 +1,13 @@
 """One call to Grafana through grafana-client, with the edges that cut taken off: quoting, redirects, pages, faults, retries."""
 
+import math
 import random
 import threading
 import time
+import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -15,14 +18,18 @@ from grafana_client.client import GrafanaException, GrafanaTimeoutError, niquest
 from gwz_provision.access import Access
 from gwz_provision.errors import (
     Conflict,
+    Distrusted,
     Forbidden,
     NotFound,
     NotGrafana,
+    OutOfTime,
     PreconditionFailed,
     ProvisionError,
     ReadOnly,
     Redirected,
     Refused,
+    ServerFault,
+    Unanswered,
     Unauthorized,
     Unclear,
     Unreachable,
@@ -32,6 +39,9 @@ TIMEOUT_SECONDS = 30.0
 _TRIES = 5
 _BUDGET_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 30.0
+_OUR_CERTIFICATE = (
+    "If it asks for a certificate of ours, set GRAFANA_TLS_CERT and GRAFANA_TLS_KEY to one that it accepts."
+)
 _READ_ONLY = ("provisioned dashboard", "read-only data source", "from 'file'")
 
 
@@ -45,6 +55,11 @@ class Calls:
     """What was sent so far, by method; a retry counts again."""
 
     by_method: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def total(self) -> int:
+        """How many calls there were."""
+        return self.by_method.total()
 
     @property
     def reads(self) -> int:
@@ -65,6 +80,7 @@ class Transport:
         self.url = access.url
         self.calls = Calls()
         self._trace = trace
+        self._ends, self._each = math.inf, TIMEOUT_SECONDS
         self._base = urlsplit(access.url).path.strip("/")
         parts = urlsplit(access.url)
         self._api = GrafanaApi(
@@ -72,8 +88,13 @@ class Transport:
             host=parts.netloc,
             url_path_prefix=f"{self._base}/" if self._base else "",
             protocol=parts.scheme,
+            verify=not access.insecure and (access.ca or True),
             timeout=TIMEOUT_SECONDS,
+            organization_id=access.organization,
         )
+        self._api.client.s.cert = access.certificate
+        if access.insecure:  # the person is told once, and not for each call
+            warnings.filterwarnings("ignore", message="Unverified HTTPS request")
         # A redirected POST would be sent again as a GET, with the token, to wherever it points.
         self._api.client.s.max_redirects = 0
         # grafana-client does not hand over the answer's headers.
@@ -83,6 +104,16 @@ class Transport:
     def close(self) -> None:
         """Close the connections."""
         self._api.client.s.close()
+
+    @contextmanager
+    def within(self, seconds: float, each: float = TIMEOUT_SECONDS) -> Iterator[None]:
+        """Let the calls of the block take so long together, and each so long: what comes later raises `OutOfTime`."""
+        before = self._ends, self._each
+        self._ends, self._each = time.monotonic() + seconds, each
+        try:
+            yield
+        finally:
+            self._ends, self._each = before
 
     def json(self, method: str, address: str, what: str, **options: Any) -> Any:
         """Send a call whose answer is an object, a list or nothing; `options` are those of `send`."""
@@ -116,6 +147,9 @@ class Transport:
 
     def _once(self, method: str, address: str, what: str, options: Mapping[str, Any]) -> Any:
         began = time.monotonic()
+        if began >= self._ends:
+            raise _out_of_time(what)
+        self._api.client.timeout = min(self._each, self._ends - began)
         self._asked.seconds = None
         self.calls.by_method[method] += 1
         outcome = "no answer"
@@ -150,9 +184,11 @@ class Transport:
         return asked if asked is not None else random.uniform(0.5, 1.0) * 0.1 * 2**attempt  # noqa: S311
 
     def _after_timeout(self, method: str, what: str) -> Exception:
-        said = f"{self.url} did not answer within {TIMEOUT_SECONDS:.0f} s when asked for {what}."
+        if time.monotonic() >= self._ends:
+            return _out_of_time(what)
+        said = f"{self.url} did not answer within {self._each:.3g} s when asked for {what}."
         cure = "Look whether it, or the data source behind it, is overloaded."
-        return Unreachable(said, cure) if method == "GET" else Unclear(said, cure)
+        return Unanswered(said, cure) if method == "GET" else Unclear(said, cure)
 
     def _after_answer(self, method: str, what: str, error: Any) -> Exception:
         translated = _translated(method, what, error)
@@ -162,9 +198,13 @@ class Transport:
         return translated
 
     def _after_network_fault(self, method: str, what: str, error: Exception) -> Exception:
+        if isinstance(error, niquests.exceptions.SSLError):
+            return _distrusted(self.url, error)
         unreachable = Unreachable(
             f"Grafana at {self.url} cannot be reached: {_innermost(error)}.",
-            "Start it, or correct GRAFANA_URL: scheme, host and port are taken as they are, redirects are not followed.",
+            "Start it, or correct GRAFANA_URL: scheme, host and port are taken as they are, redirects are not followed."
+            # Whoever misses it may close the connection instead of saying so.
+            + (f" {_OUR_CERTIFICATE}" if self.url.startswith("https:") and not self._api.client.s.cert else ""),
         )
         if _never_sent(error) or method != "POST":
             return _Again(unreachable)
@@ -201,6 +241,12 @@ class _Again(Exception):  # noqa: N818 - a signal between two functions of this 
         self.error = error
 
 
+def _out_of_time(what: str) -> OutOfTime:
+    return OutOfTime(
+        f"There was no time left to ask for {what}.", "Give it more time, or look what is slow: --debug tells."
+    )
+
+
 def _translated(method: str, what: str, error: Any) -> ProvisionError:  # noqa: PLR0911 - one return for each situation
     status, said = error.status_code, _said(error)
     if any(words in said for words in _READ_ONLY) and status in {400, 403, 500}:
@@ -229,7 +275,7 @@ def _translated(method: str, what: str, error: Any) -> ProvisionError:  # noqa: 
         case _ if status in {502, 503, 504} and method == "POST":
             return Unclear(f"Grafana answered {status} for {what}: {said}.", "Apply again when it is well.")
         case _:
-            return Refused(
+            return (ServerFault if status >= 500 else Refused)(
                 f"Grafana answered {status} for {what}: {said}.",
                 "If the words do not say enough, Grafana's log at the same second does.",
             )
@@ -239,6 +285,17 @@ def _said(error: Any) -> str:
     response = error.response
     words = response.get("message") if isinstance(response, dict) else response
     return str(words or error.message).strip().rstrip(".")[:500]
+
+
+def _distrusted(url: str, error: Exception) -> Distrusted:
+    said = _innermost(error)
+    if "CERTIFICATE_VERIFY_FAILED" in said:
+        cure = "Name the authority that signed it with GRAFANA_CA_CERT, or the host that it is made out to with GRAFANA_URL."
+    elif "WRONG_VERSION_NUMBER" in said:
+        cure = "What listens there does not speak TLS: write http:// in GRAFANA_URL, or name the port that does."
+    else:
+        cure = _OUR_CERTIFICATE
+    return Distrusted(f"No secure connection to Grafana at {url} came about: {said}.", cure)
 
 
 def _never_sent(error: BaseException) -> bool:

@@ -2,9 +2,10 @@
 # ruff: noqa: SIM905 - words read best as words
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from gwz_provision import receivers
 from gwz_provision.check.asked import BUILT_IN, Json, Sources, prometheus_rules
 from gwz_provision.check.documents import Document
 from gwz_provision.check.findings import Finding, Place, Problem, suggestion
@@ -33,6 +34,8 @@ _MEANT = {
     "groupBy": "group_by",
     "group_by_str": "group_by",
 }
+# It is in every organisation from the start.
+_GRAFANAS = frozenset({"grafana-default-email"})
 _NO_DATA = frozenset({"NoData", "Alerting", "OK", "Ok", "KeepLast"})
 _EXEC_ERROR = frozenset({"Error", "Alerting", "OK", "Ok", "KeepLast"})
 
@@ -40,16 +43,64 @@ _EXEC_ERROR = frozenset({"Error", "Alerting", "OK", "Ok", "KeepLast"})
 def alerting(document: Document, sources: Sources) -> Iterator[Finding]:
     """Report what Grafana would refuse or ignore in a file of alerting resources."""
     content, place = document.content, Place(document.file)
+    groups: list[Json] = []
     if "data" in content or "rules" in content:
         groups = [content if "rules" in content else {"rules": [content]}]
-    else:
+    elif not _is_alone(content):
         yield from _unknown(place, content, _FILE, "file")
         groups = [one for one in content.get("groups") or () if isinstance(one, dict)]
         for group in groups:
             yield from _unknown(Place(document.file, title=str(group.get("name") or "")), group, _GROUP, "group")
     for policy in _policies(content):
         yield from _unknown(Place(document.file, title="policy"), policy, _POLICY, "policy")
+    for contact in _contacts(content):
+        if wrong := receivers.fault(str(contact.get("type") or ""), contact.get("settings") or {}):
+            cure = "Correct it: Grafana refuses it, and as a file it does not start."
+            named = Place(document.file, title=str(contact.get("name") or contact.get("uid") or ""))
+            yield named.finding(Problem("alert/receiver", f"the contact point {wrong}.", cure))
     yield from _rules(document.file, groups, sources)
+
+
+def among(documents: Sequence[Document]) -> Iterator[Finding]:
+    """Report each receiver and mute timing that a policy or a rule names and no file has, if any file has contact points."""
+    contents = [one.content for one in documents if one.kind == "alerting"]
+    there = {str(contact.get("name") or "") for content in contents for contact in _contacts(content)}
+    timings = {str(one.get("name")) for content in contents for one in content.get("muteTimes") or ()}
+    if not there:
+        return
+    for document in (one for one in documents if one.kind == "alerting"):
+        for place, user in _users(document):
+            named = [(str(user.get("receiver") or ""), "contact point", there | _GRAFANAS)]
+            lists = [user.get(key) or () for key in ("mute_time_intervals", "active_time_intervals")]
+            named += [(str(name), "mute timing", timings) for listed in lists for name in listed]
+            for name, what, known in named:
+                if name and name not in known:
+                    cure = suggestion(name, known, f"There are {', '.join(sorted(known)) or 'none'}.")
+                    yield place.finding(Problem("alert/receiver", f"there is no {what} {name}.", cure))
+
+
+def _users(document: Document) -> Iterator[tuple[Place, Json]]:
+    """List the policies, nested ones too, and what rules say of their notifications."""
+    for policy in _policies(document.content):
+        yield Place(document.file, title="policy"), policy
+    for rule in rules_of(document.content):
+        settings = rule.get("notification_settings") or rule.get("notificationSettings")
+        if isinstance(settings, dict):
+            yield Place(document.file, title=title(rule)), settings
+
+
+def _is_alone(content: Json) -> bool:
+    """Tell whether it is one contact point, or a tree of policies, as the API gives it."""
+    return {"settings", "type"} <= content.keys() or "receiver" in content
+
+
+def _contacts(content: Json) -> list[Json]:
+    """List the contact points of a file, each with its name: a file of Grafana groups them, the API does not."""
+    if {"settings", "type"} <= content.keys():
+        return [content]
+    points = [one for one in content.get("contactPoints") or () if isinstance(one, dict)]
+    grouped = [{**one, "name": point.get("name")} for point in points for one in point.get("receivers") or ()]
+    return [*(point for point in points if "receivers" not in point), *grouped]
 
 
 def rules_of(content: Json) -> list[Json]:
@@ -66,6 +117,9 @@ def title(rule: Json) -> str:
 
 
 def _policies(content: Json) -> Iterator[Json]:
+    if "receiver" in content:
+        yield from _routes(content)
+        return
     found = content.get("policies") or content.get("notificationPolicies") or ()
     for policy in [*(found if isinstance(found, list) else [found]), *(content.get("routes") or ())]:
         yield from _routes(policy)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gwz_provision.errors import EXIT_FINDINGS, EXIT_OK
+from gwz_provision.errors import EXIT_FINDINGS, EXIT_OK, ProvisionError
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse names its type in no other way
@@ -24,14 +24,29 @@ def add_validate(subparsers: "Subparsers") -> None:
         "--contract", type=Path, metavar="FILE", help="what `gwz-instrument contract` prints (default: the shipped one)"
     )
     contract.add_argument("--no-contract", action="store_true", help="check syntax and structure alone")
+    parser.add_argument(
+        "--orphans",
+        action="store_true",
+        help="list the contract's metrics that nothing shows too; they are no findings",
+    )
     parser.add_argument("--output", choices=("text", "json", "junit"), default="text", help="default: text")
 
 
 def _validate(options: argparse.Namespace, _: Mapping[str, str]) -> int:
     from gwz_provision.check import contract, output, run  # noqa: PLC0415 - --help does not wait for the parsers
 
-    known = None if options.no_contract else contract.load(options.contract)
-    outcome = run.check(options.paths, known)
-    printed = {"text": output.text, "json": output.document, "junit": output.junit}[options.output]
-    print(printed(outcome))
+    try:
+        known = None if options.no_contract else contract.load(options.contract)
+        outcome = run.check(options.paths, known)
+    except ProvisionError as error:
+        if options.output == "json":
+            print(output.failure(error))
+        raise
+    match options.output:
+        case "json":
+            print(output.document(outcome))
+        case "junit":
+            print(output.junit(outcome))
+        case _:
+            print(output.text(outcome, orphans=options.orphans))
     return EXIT_FINDINGS if outcome.findings else EXIT_OK

@@ -1,6 +1,7 @@
 """The contract of what is emitted, read from contract.json, and the metrics of others that we know."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
@@ -71,6 +72,11 @@ class Contract:
     def with_series(self, more: Mapping[str, Series]) -> "Contract":
         """Know further metrics, such as the recording rules of the same run."""
         return replace(self, series={**self.series, **more})
+
+    def metric(self, series: str) -> str:
+        """Return the metric that a series is of: that of `x_bucket` is the histogram `x`."""
+        base = re.sub(r"_(?:bucket|sum|count)$", "", series)
+        return base if base in self.histograms else series
 
     def find(self, name: str) -> Series | None:
         """Return what a metric name selects, be it ours or another's; None for a ghost."""
@@ -234,12 +240,12 @@ def _foreign(name: str) -> Series | None:
     if not name.startswith(_PREFIXES):
         return None
     # A name two letters away from one that we know is a slip, not another metric.
-    if any(abs(len(name) - len(other)) <= _NEAR and _near(name, other) for other in OTHERS):
+    if any(abs(len(name) - len(other)) <= _NEAR and near(name, other) for other in OTHERS):
         return None
     return Series(name, "", "", _ANY)
 
 
-def _near(one: str, other: str) -> bool:
+def near(one: str, other: str) -> bool:
     """Tell whether at most two insertions, deletions or replacements lie between two names."""
     row = list(range(len(other) + 1))
     for index, letter in enumerate(one, 1):

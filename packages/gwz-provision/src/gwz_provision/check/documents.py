@@ -13,7 +13,7 @@ from gwz_provision.check.findings import Finding, Place, Problem
 from gwz_provision.errors import Misconfigured
 
 Json = dict[str, Any]
-Kind = Literal["dashboard", "alerting", "rules", "datasources", "index", "contract", "other"]
+Kind = Literal["dashboard", "alerting", "rules", "datasources", "index", "contract"]
 
 _LARGEST = 10 * 1024 * 1024
 _ENDINGS = (".json", ".yaml", ".yml")
@@ -136,7 +136,7 @@ def _kind(content: Any) -> Kind | None:  # noqa: PLR0911 - one line for each sha
         return "alerting"
     if "title" in content and ("schemaVersion" in content or "templating" in content):
         return "dashboard"
-    return "other" if "receiver" in content or {"settings", "type"} <= content.keys() else None
+    return "alerting" if "receiver" in content or {"settings", "type"} <= content.keys() else None
 
 
 def _is_prometheus(content: Json) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gwz_provision.check import units
-from gwz_provision.check.contract import Contract, Field
+from gwz_provision.check.contract import Contract, Field, near
 from gwz_provision.check.findings import Problem, suggestion
 from gwz_provision.check.logql import (
     Aggregate,
@@ -128,6 +128,10 @@ def _extracted(on: _Examiner, stage: Stage, known: dict[str, Field]) -> None:
         if first not in on.contract.fields and STAND_IN not in first:
             cure = suggestion(first, on.contract.fields, "Take a field of the contract.")
             on.report("field", f"log lines have no field {first}.", cure, path.start)
+    for made, path in zip(stage.makes, stage.paths, strict=False):
+        if made not in on.contract.fields and path.label in on.contract.fields and near(made, path.label):
+            sentence = f"{path.label} is extracted as {made}: two letters away, that is a slip."
+            on.report("label", sentence, f'Write {path.label}="{path.label}".', path.start)
 
 
 def _numeric(on: _Examiner, stage: Stage, known: Known) -> None:

@@ -2,7 +2,7 @@
 # ruff: noqa: SIM905 - words read best as words
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from gwz_provision.check import units
@@ -19,6 +19,8 @@ _COUNTING = frozenset(
     {"count_over_time", "changes", "resets", "day_of_month", "day_of_week", "hour", "minute", "month"}
 )
 _TIMES = frozenset({"time", "timestamp"})
+_TAMING = _RATES | _COUNTING | _TIMES | frozenset({"absent", "absent_over_time", "present_over_time"})
+_COUNTED = frozenset({"count", "group", "count_values"})
 _SAME_UNIT = frozenset(
     """abs avg_over_time ceil clamp clamp_max clamp_min delta double_exponential_smoothing floor idelta increase
     last_over_time label_join label_replace mad_over_time max_over_time min_over_time predict_linear
@@ -55,6 +57,52 @@ def examined(node: Node, contract: Contract, column: Callable[[str, str], int | 
     """Hold a query against the contract; `column` finds a word in the query as it was written, after another word."""
     examiner = _Examiner(contract, column)
     return _answer(examiner, node), examiner.problems
+
+
+def bare(node: Node, contract: Contract, column: Callable[[str, str], int | None]) -> list[Problem]:
+    """Report the counters that a query shows as they are: how much was counted since a process started tells nothing."""
+    selectors = list(_selectors(node))
+    # Of `x unless resets(x[5m]) > 0 or x` the last x is what was counted since the restart, and meant.
+    tamed = {selector.name for selector, is_tamed in selectors if is_tamed}
+    grown = {selector.name: contract.find(selector.name) for selector, _ in selectors if selector.name not in tamed}
+    return [
+        Problem(
+            "promql/counter",
+            f"{name} only grows: shown as it is, it tells what was counted since its process started.",
+            "Take increase(…[$__range]) or rate(…[$__rate_interval]), or say since which start it counts in the description.",
+            column(name, ""),
+        )
+        for name, series in grown.items()
+        if series is not None and series.kind in {"counter", "bucket"}
+    ]
+
+
+def _selectors(node: Node, *, tamed: bool = False) -> Iterator[tuple[Selector, bool]]:
+    """List the selectors of a query, and whether only their changes or their number go into the answer."""
+    match node:
+        case Selector():
+            yield node, tamed or node.offset
+        case Call():
+            for argument in node.arguments:
+                yield from _selectors(argument, tamed=tamed or node.name in _TAMING)
+        case Aggregate():
+            yield from _selectors(node.of, tamed=tamed or node.name in _COUNTED)
+        case Binary():
+            yield from _selectors(node.left, tamed=tamed)
+            yield from _selectors(node.right, tamed=tamed or node.operator in {"and", "unless"})
+
+
+def asked(node: Node, contract: Contract) -> frozenset[str]:
+    """Name the series that a query asks for, those that a regular expression over names fits too."""
+    selectors = [selector for selector, _ in _selectors(node)]
+    patterns = [
+        matcher.value
+        for selector in selectors
+        for matcher in selector.matchers
+        if not selector.name and matcher.label == "__name__" and matcher.operator == "=~"
+    ]
+    fitting = {name for name in contract.series for pattern in patterns if _matches(pattern, name)}
+    return frozenset({selector.name for selector in selectors} | fitting)
 
 
 def _answer(on: _Examiner, node: Node) -> Answer:
@@ -225,7 +273,7 @@ def _aggregated(on: _Examiner, node: Aggregate) -> Answer:
 
 
 def _carried(node: Aggregate, inner: Answer) -> tuple[Series, ...]:
-    return () if node.name in {"count", "group", "count_values"} else inner.series
+    return () if node.name in _COUNTED else inner.series
 
 
 def _grouped(node: Aggregate, inner: Answer) -> frozenset[str] | None:

@@ -6,13 +6,16 @@ from dataclasses import asdict
 
 from gwz_provision.check.findings import Finding, Place
 from gwz_provision.check.run import Outcome
+from gwz_provision.errors import ProvisionError
 
 SCHEMA = 1
 
 
-def text(outcome: Outcome) -> str:
-    """Return a block for each finding, and a last line that counts."""
+def text(outcome: Outcome, *, orphans: bool = False) -> str:
+    """Return a block for each finding, if so asked the orphans, and a last line that counts."""
     blocks = [f"{_where(one)}: {one.sentence} [{one.id}]\n    {one.cure}\n" for one in outcome.findings]
+    if orphans:
+        blocks += [f"orphan {name}: nothing shows it.\n" for name in outcome.orphans]
     return "".join(blocks) + f"{len(outcome.queries)} queries, {len(outcome.findings)} findings"
 
 
@@ -23,13 +26,23 @@ def _where(one: Finding) -> str:
 
 def document(outcome: Outcome) -> str:
     """Return the JSON document."""
-    content = {
+    return json.dumps(_document(outcome), indent=2, ensure_ascii=False)
+
+
+def failure(error: ProvisionError) -> str:
+    """Return the JSON document of a check that could not be made."""
+    said = {"cause": error.cause, "cure": error.cure}
+    return json.dumps({**_document(Outcome(0, (), ())), "error": said}, indent=2, ensure_ascii=False)
+
+
+def _document(outcome: Outcome) -> dict[str, object]:
+    return {
         "schema": SCHEMA,
         "files": outcome.files,
         "queries": len(outcome.queries),
         "findings": [asdict(one) for one in outcome.findings],
+        "orphans": list(outcome.orphans),
     }
-    return json.dumps(content, indent=2, ensure_ascii=False)
 
 
 def junit(outcome: Outcome) -> str:

@@ -55,10 +55,11 @@ class Matcher:
 
 @dataclass(frozen=True)
 class Selector:
-    """The series of a metric; `name` is empty when only labels select."""
+    """The series of a metric, now or at an offset; `name` is empty when only labels select."""
 
     name: str
     matchers: tuple[Matcher, ...]
+    offset: bool = False
 
 
 @dataclass(frozen=True)
@@ -221,6 +222,7 @@ def _selector(tree: Any) -> Selector:
     return Selector(
         tree.name or "".join(named[:1]),
         tuple(one for one in matchers if one.value not in named[:1] or one.label != "__name__"),
+        offset=tree.offset is not None,
     )
 
 

@@ -21,7 +21,17 @@ from gwz_provision.check import (
     traces,
     units,
 )
-from gwz_provision.check.asked import Asked, Json, Sources, of_alert, of_dashboard, of_datasources, of_rules, variables
+from gwz_provision.check.asked import (
+    Asked,
+    Json,
+    Sources,
+    of_alert,
+    of_dashboard,
+    of_datasources,
+    of_rules,
+    panels,
+    variables,
+)
 from gwz_provision.check.contract import Contract, Series
 from gwz_provision.check.documents import Document, read
 from gwz_provision.check.findings import Finding, Place, Problem, Unparsable, suggestion
@@ -32,6 +42,8 @@ _T = TypeVar("_T")
 _LEGEND = re.compile(r"\{\{\s*(?P<label>[^}]+?)\s*\}\}")
 # By the custom of level:metric:operation.
 _RATIO = re.compile(r":(?:\w*_)?ratio\d*[a-z]*$")
+# A panel that says since when it counts may show a counter as it is.
+_SINCE_START = re.compile(r"\bsince\b[^.]*\bstart")
 _IGNORED = re.compile(r"gwz-ignore\s+(?P<id>[\w/-]+):[ \t]*(?P<reason>[^\n]*?)[ \t]*(?:-->|\n|$)")
 
 
@@ -42,6 +54,8 @@ class Outcome:
     files: int
     queries: tuple[Place, ...]
     findings: tuple[Finding, ...]
+    orphans: tuple[str, ...] = ()
+    """The metrics of the contract that nothing shows: no fault, as a metric may be there for the day it is needed."""
 
 
 @dataclass
@@ -50,6 +64,10 @@ class _Run:
     sources: Sources
     places: list[Place] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    allowed: set[tuple[str, int | None, str]] = field(default_factory=set)
+    """What was left out because a comment allows it, by file, panel and the finding's id."""
+    asked: dict[str, set[str]] = field(default_factory=dict)
+    """The series that are asked for: by the recording rule of the name, and under no name by all else."""
 
     def add(self, place: Place, problems: Iterable[Problem]) -> None:
         self.findings.extend(place.finding(problem) for problem in problems)
@@ -68,10 +86,21 @@ def check(roots: Sequence[Traversable], contract: Contract | None) -> Outcome:
             # A file from elsewhere may have anything in the place of anything; that is its fault, and no reason to stop.
             sentence = f"is not shaped as Grafana writes it: {type(error).__name__}: {error}."
             run.add(Place(document.file), [Problem("file/shape", sentence, "Compare it with an export of Grafana.")])
-    run.findings.extend(structure.among(documents))
+    run.findings.extend((*structure.among(documents), *alerting.among(documents)))
     if not found.files or not run.places:
         run.findings.append(_nothing(roots, found.files))
-    return Outcome(found.files, tuple(run.places), tuple(run.findings))
+    orphans = tuple(_orphans(contract, run.asked)) if contract else ()
+    return Outcome(found.files, tuple(run.places), tuple(run.findings), orphans)
+
+
+def _orphans(contract: Contract, asked: Mapping[str, set[str]]) -> list[str]:
+    """List the metrics that neither a query shows nor a recording rule that one shows."""
+    shown: set[str] = set()
+    found = asked.get("", set())
+    while found:
+        shown |= found
+        found = {series for rule in found for series in asked.get(rule, ())} - shown
+    return sorted({contract.metric(name) for name in contract.series} - {contract.metric(name) for name in shown})
 
 
 def _nothing(roots: Sequence[Traversable], files: int) -> Finding:
@@ -100,6 +129,8 @@ def _document(run: _Run, document: Document, uids: frozenset[str], *, ours: bool
     run.findings.extend(_frame(run, document, uids, ours=ours))
     for asked in _queries(run, document):
         _asked(run, asked, known)
+    for panel in panels(document.content) if document.kind == "dashboard" else ():
+        _unused(run, document.file, panel)
 
 
 def _frame(run: _Run, document: Document, uids: frozenset[str], *, ours: bool) -> Iterable[Finding]:
@@ -140,7 +171,7 @@ def _asked(run: _Run, asked: Asked, known: Mapping[str, Json]) -> None:
         )
     else:
         problems.extend(_CHECKS[asked.kind](run, asked, known))
-    run.add(asked.place, _unsuppressed(asked, problems))
+    run.add(asked.place, _unsuppressed(run, asked, problems))
 
 
 _LANGUAGES = {"prometheus": "promql", "loki": "logql", "tempo": "traceql", "infinity": "infinity"}
@@ -197,8 +228,12 @@ def _prometheus(run: _Run, asked: Asked, known: Mapping[str, Json]) -> Iterator[
         yield Problem("promql/experimental", sentence, cure, promql.columns(asked.text, name))
     if run.contract is None:
         return
+    run.asked.setdefault(str(asked.target.get("record") or ""), set()).update(metrics.asked(node, run.contract))
     answer, problems = metrics.examined(node, run.contract, lambda word, after: promql.columns(asked.text, word, after))
     yield from problems
+    # Of what a panel shows or an alert decides upon; a variable lists, and a recording rule records.
+    if asked.place.ref and not _SINCE_START.search(str(asked.panel.get("description") or "")):
+        yield from metrics.bare(node, run.contract, lambda word, after: promql.columns(asked.text, word, after))
     yield from _label(run, asked, answer.labels)
     yield from _legend(asked, answer.labels)
     yield from _shown(asked, answer.unit)
@@ -239,7 +274,7 @@ def _infinity(run: _Run, asked: Asked, _: Mapping[str, Json]) -> Iterator[Proble
     yield from problems
     for column in columns:
         if column.field.type in {"number", "integer"}:
-            names = shown.names(asked.panel, asked.place.ref, column.name)
+            names = shown.names(asked.panel, column.name)
             last = column.field.name.rsplit(".", 1)[-1]
             value = units.of_field(last, column.field.unit, counts=column.field.type == "integer")
             yield from _contradiction(asked, value, names, column.name)
@@ -285,7 +320,8 @@ def _legend(asked: Asked, labels: frozenset[str] | None) -> Iterator[Problem]:
 
 
 def _shown(asked: Asked, value: Unit | None) -> Iterator[Problem]:
-    yield from _contradiction(asked, value, shown.names(asked.panel, asked.place.ref, asked.legend), "")
+    names = shown.names(asked.panel, asked.legend, f"Value #{asked.place.ref}", "Value")
+    yield from _contradiction(asked, value, names, "")
 
 
 def _contradiction(asked: Asked, value: Unit | None, names: Sequence[str], column: str) -> Iterator[Problem]:
@@ -298,7 +334,19 @@ def _contradiction(asked: Asked, value: Unit | None, names: Sequence[str], colum
         yield Problem("panel/unit", f"{sentence}{of}.", f"Set the unit to {right}.")
 
 
-def _unsuppressed(asked: Asked, problems: Sequence[Problem]) -> Iterator[Problem]:
+def _unused(run: _Run, file: str, panel: Json) -> None:
+    """Report what a panel's description allows and no query of it does."""
+    for found in _IGNORED.finditer(str(panel.get("description") or "")):
+        place = Place(file, panel.get("id"), str(panel.get("title") or ""))
+        if found["reason"] and (file, place.panel, found["id"]) not in run.allowed:
+            run.add(place, [_ignores_nothing(found["id"])])
+
+
+def _ignores_nothing(id_: str) -> Problem:
+    return Problem("run/ignore", f"gwz-ignore {id_} ignores nothing.", "Remove it.")
+
+
+def _unsuppressed(run: _Run, asked: Asked, problems: Sequence[Problem]) -> Iterator[Problem]:
     """Leave out what a comment of the query or of the panel's description allows, if it says why."""
     written = f"{asked.text}\n{asked.panel.get('description') or ''}"
     allowed = {found["id"]: found["reason"] for found in _IGNORED.finditer(written)}
@@ -306,7 +354,10 @@ def _unsuppressed(asked: Asked, problems: Sequence[Problem]) -> Iterator[Problem
         if not reason:
             yield Problem("run/ignore", f"gwz-ignore {id_} says no reason.", f"Write gwz-ignore {id_}: and why.")
         elif all(problem.id != id_ for problem in problems) and id_ in asked.text:
-            yield Problem("run/ignore", f"gwz-ignore {id_} ignores nothing.", "Remove it.")
+            yield _ignores_nothing(id_)
+    run.allowed.update(
+        (asked.place.file, asked.place.panel, problem.id) for problem in problems if allowed.get(problem.id)
+    )
     yield from (problem for problem in problems if not allowed.get(problem.id))
 
 

@@ -5,7 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from gwz_provision.check.asked import Json
 
-_VALUES = frozenset({"stat", "gauge", "bargauge", "timeseries", "barchart", "piechart", "table", "histogram"})
+_VALUES = frozenset(
+    {"stat", "gauge", "bargauge", "timeseries", "barchart", "piechart", "table", "histogram", "xychart"}
+)
 
 
 def unit(panel: Json, ref: str, names: Sequence[str]) -> str | None:
@@ -15,7 +17,7 @@ def unit(panel: Json, ref: str, names: Sequence[str]) -> str | None:
     config = panel.get("fieldConfig") or {}
     shown: str | None = str((config.get("defaults") or {}).get("unit") or "")
     if not shown and panel.get("type") == "table":
-        return None
+        shown = None  # of a column that has no unit either, nobody knows whether it is a number
     for override, value in _overrides(config):
         fits = _fits(override.get("matcher") or {}, ref, names)
         if fits is None:
@@ -25,9 +27,9 @@ def unit(panel: Json, ref: str, names: Sequence[str]) -> str | None:
     return shown
 
 
-def names(panel: Json, ref: str, name: str) -> list[str]:
-    """Return what a value may be called in a panel, after its transformations."""
-    found = [name, f"Value #{ref}", "Value"]
+def names(panel: Json, *given: str) -> list[str]:
+    """Return what a value may be called in a panel, after its transformations; before them it has the given names."""
+    found = [*given]
     for one in panel.get("transformations") or ():
         renamed = (one.get("options") or {}).get("renameByName") or {}
         found.extend(str(renamed[old]) for old in list(found) if old in renamed)

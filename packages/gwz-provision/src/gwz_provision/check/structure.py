@@ -11,6 +11,11 @@ from gwz_provision.check.documents import Document
 from gwz_provision.check.findings import Finding, Place, Problem, suggestion
 from gwz_provision.check.substitution import used
 
+_RANDOM = Problem(
+    "datasource/random",
+    "the query draws random numbers: Grafana makes them up, nothing measures them.",
+    "Ask a data source, by its uid.",
+)
 _UID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _REFRESH = re.compile(r"(?P<count>\d+)(?P<unit>ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -171,9 +176,21 @@ def _references(place: Place, panel: Json, sources: Sources, known: Mapping[str,
     for target in panel.get("targets") or ():
         if not isinstance(target, dict):
             continue
+        at = Place(place.file, place.panel, place.title, str(target.get("refId") or ""))
         wrong = _source(target.get("datasource"), sources, known)
         if wrong and target.get("datasource") != own:
-            yield Place(place.file, place.panel, place.title, str(target.get("refId") or "")).finding(wrong)
+            yield at.finding(wrong)
+        if _is_random(target, target.get("datasource") or own):
+            yield at.finding(_RANDOM)
+
+
+def _is_random(target: Json, source: object) -> bool:
+    """Tell whether a query asks Grafana itself to make numbers up, which is what its own source does unless told otherwise."""
+    uid, kind = (source.get("uid"), source.get("type")) if isinstance(source, dict) else (source, None)
+    if kind == "grafana-testdata-datasource":
+        return True
+    is_own = kind == "grafana" or uid in {"grafana", "-- Grafana --"}
+    return is_own and target.get("queryType") in {None, "", "randomWalk"}
 
 
 def _source(source: object, sources: Sources, known: Mapping[str, Json]) -> Problem | None:

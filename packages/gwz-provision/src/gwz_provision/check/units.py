@@ -184,10 +184,15 @@ def _right(value: Unit) -> str | None:
 
 _FIELD_ENDINGS = {"_ms": SECOND.times(1000), "_s": SECOND, "_seconds": SECOND, "_bytes": BYTE, "_usd": DOLLAR}
 _SHARES = frozenset({"error_rate", "success_rate", "availability"})
-_SCORES = frozenset({"health_score", "avg_health_score"})
+_OF_NAME: Mapping[str, Unit] = {
+    **dict.fromkeys(_SHARES, RATIO),
+    **dict.fromkeys(("health_score", "avg_health_score"), RATIO.times(100)),
+    **dict.fromkeys(("total_cost", "cost_per_request", "cost_per_token"), DOLLAR),
+    **dict.fromkeys(("p50_latency", "p95_latency", "p99_latency"), SECOND.times(1000)),
+    # Of an anomaly: dollars, a share, milliseconds or a count, so that any one unit is wrong.
+    **dict.fromkeys(("value", "expected"), ONE),
+}
 _PERIOD = re.compile(r"hour|day|minute|second")
-_MONEY = frozenset({"total_cost", "cost_per_request", "cost_per_token"})
-_MILLISECONDS = frozenset({"p50_latency", "p95_latency", "p99_latency"})
 
 
 def of_field(name: str, unit: str = "", *, counts: bool = False) -> Unit | None:
@@ -197,13 +202,7 @@ def of_field(name: str, unit: str = "", *, counts: bool = False) -> Unit | None:
     """
     if unit:
         return of_contract(unit, ratio=name in _SHARES)
-    if name in _SHARES:
-        return RATIO
-    if name in _SCORES:
-        return RATIO.times(100)
-    if name in _MONEY:
-        return DOLLAR
-    if name in _MILLISECONDS:
-        return SECOND.times(1000)
+    if name in _OF_NAME:
+        return _OF_NAME[name]
     named = next((found for ending, found in _FIELD_ENDINGS.items() if name.endswith(ending)), None)
     return COUNT if named is None and counts and not _PERIOD.search(name) else named

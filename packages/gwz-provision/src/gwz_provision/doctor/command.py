@@ -1,0 +1,90 @@
+"""`gwz-provision doctor` and `gwz-provision rules`: their options, and what they print."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gwz_provision import access, bundle, normalise
+from gwz_provision.console import Console
+from gwz_provision.environment import Environment
+from gwz_provision.errors import EXIT_OK, Misconfigured
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse names its type in no other way
+
+
+def add_doctor(subparsers: "Subparsers", shared: argparse.ArgumentParser) -> None:
+    """Register `doctor`."""
+    parser = subparsers.add_parser("doctor", parents=[shared], help="ask every query and name the first broken hop")
+    parser.add_argument(
+        "--from", dest="since", metavar="TIME", help="ask for this range, such as now-15m (default: each panel's own)"
+    )
+    parser.add_argument(
+        "--var",
+        action="append",
+        default=[],
+        type=_assignment,
+        metavar="NAME=VALUE",
+        help="a dashboard variable's value (default: what the browser would choose)",
+    )
+    parser.add_argument(
+        "--deadline", type=_seconds, default="60s", metavar="TIME", help="for all questions together (default: 60s)"
+    )
+    parser.add_argument("--debug", action="store_true", help="tell every call on standard error")
+    parser.set_defaults(run=_doctor)
+
+
+def add_rules(subparsers: "Subparsers") -> None:
+    """Register `rules`."""
+    parser = subparsers.add_parser("rules", help="print the bundle's recording rules as a rule file of Prometheus")
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="a generated bundle (default: the shipped one)")
+    parser.set_defaults(run=_rules)
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not (name and separator):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = normalise.milliseconds(text) / 1000
+    except ValueError:
+        seconds = 0.0
+    if not seconds:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 60s or 2m")
+    return seconds
+
+
+def _doctor(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from gwz_provision.doctor.examine import examine  # noqa: PLC0415 - --help does not wait for the parsers
+    from gwz_provision.doctor.question import Question  # noqa: PLC0415
+    from gwz_provision.grafana import Grafana  # noqa: PLC0415 - its HTTP stack takes 0.3 s
+
+    environ = Environment(environ)
+    console: Console = options.console
+    examined = bundle.load(options.bundle or bundle.shipped())
+    question = Question(options.since, dict(options.var), options.deadline)
+    question.check(examined)
+    if problems := access.problems(environ):
+        raise Misconfigured(problems, "`gwz-provision --help` lists the variables.")
+    found = access.Access.from_environment(environ)
+    console.redactor.learn(found.secrets)
+    for warning in found.warnings:
+        console.say(f"warning: {warning}")
+    with Grafana(found, trace=console.say if options.debug else None) as grafana:
+        report = examine(examined, grafana.reader, question)
+    console.out(json.dumps(report.document(), indent=2) if options.output == "json" else "\n".join(report.lines()))
+    return report.exit_code
+
+
+def _rules(options: argparse.Namespace, _: Mapping[str, str]) -> int:
+    from gwz_provision import recording  # noqa: PLC0415 - --help does not wait for the parsers
+
+    console: Console = options.console
+    console.out(recording.document(bundle.load(options.bundle or bundle.shipped())).rstrip("\n"))
+    return EXIT_OK
