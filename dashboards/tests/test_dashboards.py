@@ -32,7 +32,7 @@ PROMISED = {
     "gateway-comparison-v1": ("Gateway & Provider Comparison", "Gateway", 9, "60s"),
     "model-performance-v1": ("Model Performance Analytics", "Models", 8, "60s"),
     "logs-monitoring-v1": ("Logs & Diagnostics", "Logs", 9, "10s"),
-    "gwz-request-flow": ("Request Flow", "Backend", 12, "10s"),
+    "gwz-request-flow": ("Request Flow", "Backend", 13, "10s"),
 }
 """Title, folder, panels without text and rows, refresh."""
 

@@ -48,6 +48,19 @@ def test_a_trace_leads_to_its_lines_its_metrics_and_the_service_map(by_uid: dict
     assert (joins["tracesToLogsV2"]["spanStartTimeShift"], joins["tracesToLogsV2"]["spanEndTimeShift"]) == ("-5m", "5m")
 
 
+def test_the_tenant_of_each_server_is_optional(by_uid: dict[str, dict[str, Any]]) -> None:
+    headers = {
+        uid: (source["jsonData"].get("httpHeaderName1"), source["secureJsonData"].get("httpHeaderValue1"))
+        for uid, source in by_uid.items()
+    }
+    assert headers == {
+        "grafana_prometheus": ("X-Scope-OrgID", "${PROMETHEUS_TENANT:-}"),
+        "grafana_loki": ("X-Scope-OrgID", "${LOKI_TENANT:-}"),
+        "grafana_tempo": ("X-Scope-OrgID", "${TEMPO_TENANT:-}"),
+        "gatewayz_api": (None, None),
+    }
+
+
 def test_the_token_of_the_json_endpoints_is_a_secret_and_goes_to_them_only(by_uid: dict[str, dict[str, Any]]) -> None:
     source = by_uid["gatewayz_api"]
     assert source["secureJsonData"] == {"bearerToken": "${GWZ_API_TOKEN}"}

@@ -88,3 +88,17 @@ def test_prometheus_gets_the_same_rules_and_no_others(folder: Path, tmp_path: Pa
         assert (tmp_path / "rules" / name).read_text() == (folder / "rules" / name).read_text()
     (tmp_path / "rules" / "old.yml").write_text("groups: []")
     assert generate.main(["--check"]) == 1
+
+
+def test_the_index_marks_the_panels_that_say_why_they_may_be_empty(folder: Path) -> None:
+    generate.main([])
+    index = json.loads((folder / "index.json").read_text())
+    marks = {entry["uid"]: entry["mayBeEmpty"] for entry in index["dashboards"]}
+    for entry in index["dashboards"]:
+        panels = json.loads((folder / entry["file"]).read_text())["panels"]
+        said = {panel["id"]: panel["fieldConfig"]["defaults"]["noValue"] for panel in panels if panel["type"] != "row"}
+        assert marks[entry["uid"]] == [
+            id_ for id_ in sorted(said) if said[id_] not in {"\N{EN DASH}", "No data yet", "No lines"}
+        ]
+    assert 5 in marks["backend-health-v1"], "active anomalies"
+    assert 1 not in marks["gwz-request-flow"], "requests"

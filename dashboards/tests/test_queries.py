@@ -54,7 +54,7 @@ def test_log_queries_select_streams() -> None:
 
 
 def test_traces_are_selected_by_a_resource_attribute() -> None:
-    assert traces(spans.SERVICE_NAME, "gw") == '{resource.service.name="gw"}'
+    assert traces(spans.SERVICE_NAME, "gw", kind="server") == '{resource.service.name="gw" && kind=server}'
 
 
 def test_a_legend_names_the_labels() -> None:

@@ -11,6 +11,8 @@ from gwz_instrument.semconv import logs
 # The scrape interval of stack/prometheus/prometheus.yml: `$__rate_interval` becomes four times it.
 SCRAPE_INTERVAL = "15s"
 _API_URL = "${GWZ_API_URL}"
+# Mimir, Loki and Tempo with several tenants answer whoever names one; without its variable no header is sent.
+_TENANT_HEADER = {"httpHeaderName1": "X-Scope-OrgID"}
 
 # A trace's lines are looked for in all applications: the provider that failed may have logged the reason.
 _LINES_OF_TRACE = f'{queries.lines(Match(logs.APP, ".+", "=~"))} | {logs.TRACE_ID.name}="${{__trace.traceId}}"'
@@ -25,6 +27,7 @@ def datasources() -> list[dict[str, Any]]:
             **_proxied(PROMETHEUS_UID, "Prometheus", "prometheus", "${PROMETHEUS_INTERNAL_URL}"),
             "isDefault": True,
             "jsonData": {
+                **_TENANT_HEADER,
                 "exemplarTraceIdDestinations": [
                     {"datasourceUid": TEMPO_UID, "name": logs.TRACE_ID.name, "urlDisplayLabel": "Show the trace"}
                 ],
@@ -33,10 +36,12 @@ def datasources() -> list[dict[str, Any]]:
                 "prometheusType": "Prometheus",
                 "timeInterval": SCRAPE_INTERVAL,
             },
+            "secureJsonData": _tenant("PROMETHEUS_TENANT"),
         },
         {
             **_proxied(LOKI_UID, "Loki", "loki", "${LOKI_URL}"),
             "jsonData": {
+                **_TENANT_HEADER,
                 "derivedFields": [
                     {
                         "datasourceUid": TEMPO_UID,
@@ -49,10 +54,12 @@ def datasources() -> list[dict[str, Any]]:
                 ],
                 "maxLines": 1000,
             },
+            "secureJsonData": _tenant("LOKI_TENANT"),
         },
         {
             **_proxied(TEMPO_UID, "Tempo", "tempo", "${TEMPO_INTERNAL_URL}"),
             "jsonData": {
+                **_TENANT_HEADER,
                 "nodeGraph": {"enabled": True},
                 "search": {"hide": False},
                 "serviceMap": {"datasourceUid": PROMETHEUS_UID},
@@ -69,6 +76,7 @@ def datasources() -> list[dict[str, Any]]:
                     "tags": [{"key": "service.name", "value": tempo_metrics.SERVICE.name}],
                 },
             },
+            "secureJsonData": _tenant("TEMPO_TENANT"),
         },
         {
             **_proxied(API_UID, "GatewayZ API", API_TYPE, _API_URL),
@@ -84,6 +92,11 @@ def datasources() -> list[dict[str, Any]]:
 
 def _proxied(uid: str, name: str, kind: str, url: str) -> dict[str, Any]:
     return {"access": "proxy", "name": name, "type": kind, "uid": uid, "url": url}
+
+
+def _tenant(variable: str) -> dict[str, str]:
+    """The value of the header, which Grafana keeps where secrets are."""
+    return {"httpHeaderValue1": f"${{{variable}:-}}"}
 
 
 def _window() -> dict[str, str]:

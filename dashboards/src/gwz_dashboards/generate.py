@@ -22,6 +22,7 @@ from gwz_dashboards import (
 from gwz_dashboards.alerts import alert_files
 from gwz_dashboards.common import ALERTS, Folder, Page, finished
 from gwz_dashboards.datasources import datasources
+from gwz_dashboards.panels import UNEXPLAINED
 from gwz_dashboards.recording import rule_files
 from gwz_instrument import contract
 
@@ -55,10 +56,11 @@ def rendered() -> dict[str, str]:
     all_pages = pages()
     alerts = {f"alerts/{name}": document for name, document in alert_files().items()}
     rules = {f"rules/{name}": document for name, document in rule_files().items()}
+    dashboards = {page.uid: finished(page) for page in all_pages}
     documents = {
-        "index.json": _index(all_pages, [*rules], [*alerts]),
+        "index.json": _index(all_pages, dashboards, [*rules], [*alerts]),
         "datasources.json": {"generated": _HEADER, "datasources": datasources()},
-        **{_path(page): finished(page) for page in all_pages},
+        **{_path(page): dashboards[page.uid] for page in all_pages},
         **{path: {"generated": _HEADER, **document} for path, document in alerts.items()},
     }
     return {
@@ -106,16 +108,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(check and bool(changed))
 
 
-def _index(all_pages: Sequence[Page], rules: Sequence[str], alerts: Sequence[str]) -> dict[str, Any]:
+def _index(
+    all_pages: Sequence[Page], dashboards: Mapping[str, dict[str, Any]], rules: Sequence[str], alerts: Sequence[str]
+) -> dict[str, Any]:
     folders: dict[str, Folder] = {page.folder.uid: page.folder for page in all_pages} | {ALERTS.uid: ALERTS}
     return {
         "schema": 1,
         "generated": _HEADER,
         "folders": [{"uid": folder.uid, "title": folder.title} for folder in folders.values()],
-        "dashboards": [{"uid": page.uid, "folder": page.folder.uid, "file": _path(page)} for page in all_pages],
+        "dashboards": [
+            {
+                "uid": page.uid,
+                "folder": page.folder.uid,
+                "file": _path(page),
+                "mayBeEmpty": _may_be_empty(dashboards[page.uid]),
+            }
+            for page in all_pages
+        ],
         "rules": sorted(rules),
         "alerts": sorted(alerts),
     }
+
+
+def _may_be_empty(dashboard: Mapping[str, Any]) -> list[int]:
+    """List the panels for which no data is an answer: those that say in words of their own why they have none."""
+    said = {
+        panel["id"]: panel.get("fieldConfig", {}).get("defaults", {}).get("noValue") for panel in dashboard["panels"]
+    }
+    return sorted(id_ for id_, words in said.items() if words and words not in UNEXPLAINED)
 
 
 def _yaml(document: Mapping[str, Any]) -> str:

@@ -53,6 +53,10 @@ _TEMPO = model.DataSourceRef(type_val="tempo", uid=TEMPO_UID)
 GREEN, ORANGE, RED = "green", "#FF9830", "#E02620"
 NOTHING = "\N{EN DASH}"
 """What a panel says instead of a number that is not known: never 0."""
+NOT_YET = "No data yet"
+NO_LINES = "No lines"
+UNEXPLAINED = frozenset({NOTHING, NOT_YET, NO_LINES})
+"""What panels say of themselves without data: one that says something else explains why it may rightly have none."""
 
 Panel = Builder[model.Panel]
 Query = Builder[Dataquery]
@@ -194,7 +198,7 @@ def over_time(
     links: Links = (),
     since: str = "",
     legend_right: bool = False,
-    nothing: str = "No data yet",
+    nothing: str = NOT_YET,
 ) -> timeseries.Panel:
     """Lines over time, named in a legend with their last and highest values; `since` is a range of the panel's own."""
     panel = (
@@ -363,7 +367,7 @@ class _Bubbled(Builder[model.Panel]):
         return panel
 
 
-def lines_of_log(id_: int, title: str, description: str, query: Query, *, nothing: str = "No lines") -> logs.Panel:
+def lines_of_log(id_: int, title: str, description: str, query: Query, *, nothing: str = NO_LINES) -> logs.Panel:
     """Log lines, newest first."""
     return (
         _described(logs.Panel(), id_, title, description, query, nothing=nothing)

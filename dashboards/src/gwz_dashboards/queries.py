@@ -6,6 +6,7 @@ from typing import Literal
 
 from gwz_dashboards.scrape_metrics import ADDED
 from gwz_instrument.semconv import Attribute, Field, Label, Metric, inference, logs
+from gwz_instrument.semconv.model import SpanKind
 
 # At least four scrapes, so that a rate survives a missed one; Grafana works it out from the data source's interval.
 _WINDOW = "$__rate_interval"
@@ -148,9 +149,9 @@ def line_count(selected: str, by: Iterable[Label | Field] = (), window: str = RA
     )
 
 
-def traces(attribute: Attribute, value: str) -> str:
-    """Select the traces with a span whose resource has this attribute."""
-    return f'{{resource.{attribute.name}="{value}"}}'
+def traces(attribute: Attribute, value: str, *, kind: SpanKind) -> str:
+    """Select the traces with a span of this kind whose resource has this attribute."""
+    return f'{{resource.{attribute.name}="{value}" && kind={kind}}}'
 
 
 def legend(*keys: Label | Field) -> str:

@@ -49,13 +49,6 @@ REQUESTS_FAILED = _recorded(
     "Share of the requests that were answered with 5xx; none without requests.",
     _requests_failed(),
 )
-REQUEST_P95 = _recorded(
-    "job:fastapi_requests_duration_seconds:p95_5m",
-    "s",
-    (JOB,),
-    "Seconds within which 95 % of the requests were answered.",
-    quantile(0.95, http.DURATION, by=(JOB,), window=WINDOW),
-)
 WORTH = _recorded(
     "job_provider:gatewayz_provider_answer_worth:grown5m",
     "1",
@@ -115,7 +108,7 @@ COST_RATE = _recorded(
 )
 
 GROUPS: dict[str, tuple[Recorded, ...]] = {
-    "gwz-http": (REQUESTS_FAILED, REQUEST_P95),
+    "gwz-http": (REQUESTS_FAILED,),
     # Within a group one after the other: a rule may read what those before it have just written.
     "gwz-providers": (WORTH, JUDGED, FAILED, HEALTH_SCORE, OVERALL_HEALTH, ATTEMPTS_FAILED, CALL_P95, COST_RATE),
 }

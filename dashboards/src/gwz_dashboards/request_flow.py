@@ -4,6 +4,7 @@ from gwz_dashboards import tempo_metrics as tempo
 from gwz_dashboards.common import BACKEND, Page, Row, variable
 from gwz_dashboards.panels import (
     Panel,
+    bad_from,
     bars,
     coloured,
     lines_of_log,
@@ -25,11 +26,13 @@ from gwz_dashboards.queries import (
     quantile,
     rate,
     series,
+    share,
     summed,
     total,
     traces,
 )
-from gwz_instrument.semconv import http, logs, spans
+from gwz_dashboards.scrape_metrics import INSTANCE, JOB
+from gwz_instrument.semconv import health, http, logs, spans
 
 _APP = Match(http.APP_NAME, "$app")
 _LOGS_OF_APP = Match(logs.APP, "$app")
@@ -48,7 +51,7 @@ def page() -> Page:
         rows=(
             Row(10, ((4, _requests()), (12, _request_rate()), (8, _error_ratio()))),
             Row(9, ((8, _duration()), (8, _in_progress()), (8, _response_size()))),
-            Row(9, ((8, _exceptions()), (8, _log_rate()), (8, _span_calls()))),
+            Row(9, ((6, _exceptions()), (6, _log_rate()), (6, _span_calls()), (6, _lost()))),
             Row(10, ((8, _edges()), (16, _traces()))),
             Row(10, ((24, _lines()),)),
         ),
@@ -86,7 +89,7 @@ def _error_ratio() -> Panel:
         "Error ratio",
         "Share of the requests that were answered with 5xx. Without any request there is no share, and no line.",
         "percentunit",
-        promql(f"({failed}) / {answered}", "5xx"),
+        promql(share(failed, answered), "5xx"),
     )
     return coloured(panel, {"5xx": "red"})
 
@@ -145,13 +148,29 @@ def _log_rate() -> Panel:
 
 
 def _span_calls() -> Panel:
-    served = Match(tempo.SPAN_KIND, "SPAN_KIND_SERVER")
+    served = (Match(tempo.SERVICE, "$app"), Match(tempo.SPAN_KIND, "SPAN_KIND_SERVER"))
     return over_time(
         9,
-        "Calls served, by service",
-        "Server spans per second that reached Tempo, of this application and all that it calls.",
+        "Requests in traces",
+        "Requests per second whose spans reached Tempo, by the status of the span. Far below the request rate: spans are lost, "
+        "or sampled.",
         "reqps",
-        promql(rate(tempo.SPAN_CALLS, served, by=(tempo.SERVICE,)), legend(tempo.SERVICE)),
+        promql(rate(tempo.SPAN_CALLS, *served, by=(tempo.STATUS_CODE,)), legend(tempo.STATUS_CODE)),
+    )
+
+
+def _lost() -> Panel:
+    # It describes processes, not applications: which are the application's, its info says.
+    of_app = f"on({JOB.name}, {INSTANCE.name}) group_left() {series(http.APP_INFO, _APP)}"
+    return bars(
+        13,
+        "Telemetry lost",
+        "Lines, spans and scrapes that the application's processes have given up since they started.",
+        "locale",
+        promql_now(
+            summed(f"{series(health.DROPPED)} * {of_app}", health.DROPPED, by=(health.SIGNAL,)), legend(health.SIGNAL)
+        ),
+        steps=bad_from(1, 100),
     )
 
 
@@ -174,8 +193,8 @@ def _traces() -> Panel:
     return rows(
         11,
         "Recent traces",
-        "Up to 20 traces of the range that this application took part in, not always the newest; the id opens one.",
-        traceql(traces(spans.SERVICE_NAME, "$app")),
+        "Up to 20 traces of the range in which this application served a request, not always the newest; the id opens one.",
+        traceql(traces(spans.SERVICE_NAME, "$app", kind="server")),
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from gwz_e2e.hops import Result
-from gwz_e2e.report import BreakResult, NotProved, Report, ServerUsed
+from gwz_e2e.report import BreakResult, NotProved, PanelProof, Report, ServerUsed
 
 
 def hop(name, ok):
@@ -71,3 +71,19 @@ def test_words_of_a_server_are_not_taken_for_markup():
 def test_control_characters_in_a_servers_last_words_leave_the_junit_file_well_formed(tmp_path):
     report(("a", False), fault="said \x1b[31m and \x00").write(tmp_path)
     ET.fromstring((tmp_path / "junit.xml").read_text())  # noqa: S314  # our own
+
+
+def test_each_panels_number_stands_beside_the_ledgers(tmp_path):
+    panel = PanelProof("Request Flow", 1, "Requests", "A", "Total", "150", "149", ok=False)
+    report(("a", True), panels=[panel]).write(tmp_path)
+    (shown,) = json.loads((tmp_path / "report.json").read_text())["panels"]
+    assert (shown["dashboard"], shown["title"], shown["expected"], shown["got"]) == (
+        "Request Flow",
+        "Requests",
+        "150",
+        "149",
+    )
+    assert shown["ok"] is False
+    html = (tmp_path / "report.html").read_text()
+    assert "Request Flow" in html
+    assert "149" in html

@@ -82,11 +82,12 @@ class Prometheus:
         """Evaluate an expression now, by the values of `labels`; an absent label reads as empty."""
         return {tuple(s.labels.get(label, "") for label in labels): s.value for s in self.query(expression)}
 
-    def scraped(self, selector: str, seconds: float) -> list[Series]:
-        """The samples of the last so many seconds, each with the time of its scrape."""
+    def scraped(self, selector: str, seconds: float, *, at: float | None = None) -> list[Series]:
+        """The samples of the last so many seconds before a moment or now, each with the time of its scrape."""
+        moment = {} if at is None else {"time": str(at)}
         return [
             Series(series["metric"], tuple((float(at), float(value)) for at, value in series["values"]))
-            for series in self._get("query", query=f"{selector}[{seconds:.0f}s]")["result"]
+            for series in self._get("query", query=f"{selector}[{seconds:.0f}s]", **moment)["result"]
         ]
 
     def exemplars(self, selector: str, start: float, end: float) -> list[Exemplar]:

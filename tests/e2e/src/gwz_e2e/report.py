@@ -5,7 +5,7 @@ import os
 import platform
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 from xml.etree import ElementTree as ET
@@ -19,6 +19,8 @@ from gwz_stack.errors import writing
 
 Verdict = Literal["proved", "failed", "incomplete"]
 SCHEMA = 1
+_SHOWN = 400
+"""Characters of what a panel showed; report.json has the rest."""
 _SIGNS = {True: "[green]holds[/]", False: "[bold red]broken[/]", None: "[yellow]not reached[/]"}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that no XML may hold, and that a server's last words may."""
@@ -53,6 +55,48 @@ class BreakResult:
     hops: tuple[Result, ...]
 
 
+@dataclass(frozen=True)
+class AlertProof:
+    """One alert and one fault: what it took until the message came, and until the one that all is well; seconds."""
+
+    uid: str
+    fault: str
+    for_s: float
+    """The rule's `for` as it was tried."""
+    pending_after_s: float | None = None
+    fired_after_s: float | None = None
+    """From the fault to the message."""
+    delivered_after_s: float | None = None
+    """From the end of its `for` to the message."""
+    resolved_after_s: float | None = None
+    """From the end of the fault to the message."""
+    also: tuple[str, ...] = ()
+    """Other alerts that fired, each with the reason why that is right."""
+    text: str = ""
+    """What a person reads first."""
+    problem: str = ""
+    """What is wrong with how it fired."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it fired as it must, and resolved."""
+        return not self.problem and self.resolved_after_s is not None
+
+
+@dataclass(frozen=True)
+class PanelProof:
+    """One query of one panel: what the ledger, or its origin, has it show, and what it showed."""
+
+    dashboard: str
+    panel: int
+    title: str
+    ref: str
+    kind: str
+    expected: str
+    got: str
+    ok: bool
+
+
 @dataclass
 class Report:
     """What a run found, collected while it goes on."""
@@ -62,6 +106,8 @@ class Report:
     hops: list[Result] = field(default_factory=list)
     not_proved: list[NotProved] = field(default_factory=list)
     breaks: list[BreakResult] = field(default_factory=list)
+    alerts: list[AlertProof] = field(default_factory=list)
+    panels: list[PanelProof] = field(default_factory=list)
     freshness_s: dict[str, float] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
@@ -93,6 +139,8 @@ class Report:
             "breaks": [
                 {"name": b.name, "caught": b.caught, "sentence": b.sentence, "hops": _hops(b.hops)} for b in self.breaks
             ],
+            "alerts": [{**asdict(alert), "ok": alert.ok} for alert in self.alerts],
+            "panels": [asdict(panel) for panel in self.panels],
             "freshness_s": self.freshness_s,
             "figures": self.figures,
             "differences_from_shipped": self.differences,
@@ -118,6 +166,8 @@ class Report:
                 (b.name, "[green]caught[/]" if b.caught else "[bold red]missed[/]", b.sentence) for b in self.breaks
             ]
             console.print(_table("Breaks", ("break", "", "what the report said"), rows))
+        if self.alerts:
+            console.print(_alert_table(self.alerts))
         for name, value in {**_prefixed("fresh after s", self.freshness_s), **self.figures}.items():
             console.print(f"  {name}: {value}", highlight=False, markup=False)
         if self.differences:
@@ -157,10 +207,38 @@ def _table(title: str, columns: Iterable[str], rows: Iterable[tuple[str, str, st
     return table
 
 
+def _alert_table(alerts: Iterable[AlertProof]) -> Table:
+    numbers = ("pending s", "for s", "fired s", "delivered s", "resolved s")
+    table = Table("alert", *numbers, "fault", "what was told", title="Alerts", title_justify="left", expand=True)
+    for one in alerts:
+        took = (one.pending_after_s, one.for_s, one.fired_after_s, one.delivered_after_s, one.resolved_after_s)
+        cells = ("-" if seconds is None else f"{seconds:g}" for seconds in took)
+        told = f"[bold red]{escape(one.problem)}[/]" if one.problem else escape(one.text)
+        table.add_row(escape(one.uid), *cells, escape(one.fault), told)
+    return table
+
+
+def _panel_table(panels: Iterable[PanelProof]) -> Table:
+    columns = ("dashboard", "panel", "query", "", "what is expected", "expected", "got")
+    table = Table(*columns, title="Panels", title_justify="left", expand=True)
+    for one in panels:
+        numbers = (_cut(one.expected), _cut(one.got))
+        table.add_row(
+            escape(one.dashboard), escape(one.title), one.ref, _SIGNS[one.ok], one.kind, *map(escape, numbers)
+        )
+    return table
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"
+
+
 def _html(report: Report) -> str:
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         console = Console(record=True, width=160, file=nowhere)
         report.print(console)
+        if report.panels:
+            console.print(_panel_table(report.panels))
         return console.export_html(inline_styles=True)
 
 

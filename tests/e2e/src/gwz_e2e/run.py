@@ -10,6 +10,8 @@ from rich.console import Console
 
 from gwz_e2e import grafana
 from gwz_e2e import options as arguments
+from gwz_e2e.alerting.run import HOPS as ALERT_HOPS
+from gwz_e2e.alerting.run import prove
 from gwz_e2e.blackout import HOP as BLACKOUT
 from gwz_e2e.blackout import blackout
 from gwz_e2e.breaks import BREAKS
@@ -17,6 +19,15 @@ from gwz_e2e.chain import SIGNALS, again_hops, case_hops, reader_hops, sampler_h
 from gwz_e2e.hops import Finding, Hop, Result, descendants, first_broken, walk
 from gwz_e2e.options import BREAK_REQUESTS, Options
 from gwz_e2e.outage import Outage
+from gwz_e2e.panels.answers import Asker
+from gwz_e2e.panels.boards import JOB
+from gwz_e2e.panels.directly import Directly
+from gwz_e2e.panels.facts import TooLong, load_window
+from gwz_e2e.panels.origins import Origins
+from gwz_e2e.panels.proof import HOPS as PANEL_HOPS
+from gwz_e2e.panels.proof import PANELS, Proof
+from gwz_e2e.panels.proof import hops as panel_hops
+from gwz_e2e.panels.through_grafana import ThroughGrafana
 from gwz_e2e.readers import Readers
 from gwz_e2e.report import BreakResult, NotProved, Report, ServerUsed
 from gwz_e2e.scene import LoadFailed, Scene, run_loads, wait_scraped
@@ -119,7 +130,7 @@ class Run:
     def _sound(self, stage: Stage) -> None:
         """The application as it is: every hop must hold."""
         ports = stage.ports("main", "sampled", "readers", "alone", "nowhere")
-        main = Scene(stage.place, SERVICE, ports["main"])
+        main = Scene(stage.place, SERVICE, ports["main"], job=JOB)
         sampled = Scene(
             stage.place, f"{SERVICE}-sampled", ports["sampled"], name="sampled", sampled_share=_SAMPLED_SHARE
         )
@@ -137,7 +148,13 @@ class Run:
         ]
         again = main.case.again("again")
         second = again_hops(main.case, again, readers)
-        self._chain = [*first, *second, *([Hop(BLACKOUT, _later)] if isinstance(stage.stack, NativeStack) else [])]
+        shown = [Hop(name, _later) for name in PANEL_HOPS]
+        self._chain = [
+            *first,
+            *shown,
+            *second,
+            *([Hop(name, _later) for name in (BLACKOUT, *ALERT_HOPS)] if isinstance(stage.stack, NativeStack) else []),
+        ]
         stage.supervisor.wait_ready(
             {**outage.providers.launch(), **outage.reader.launch(), **readers.launch(), **alone.launch()}
         )
@@ -157,6 +174,7 @@ class Run:
         self._walk(first, outage)
         self._note_freshness(main)
         stage.supervisor.stop(alone.name, *outage.processes)
+        self._panels(stage, main, outage)
         command = main.load_command(seed=options.seed + 2, requests=_AGAIN_REQUESTS, speed=options.speed, case=again)
         run_loads([(main, command)], watch=stage.watch, tell=self._tell)
         self._walk(second, outage)
@@ -168,6 +186,45 @@ class Run:
         self._note_figures()
         for scene in (main, sampled):
             scene.stop()
+        self._alerts(stage, main)
+
+    def _alerts(self, stage: Stage, main: Scene) -> None:
+        """Give every alert its fault, after all else: servers die of it."""
+        if not isinstance(stage.stack, NativeStack):
+            self.report.not_proved.append(NotProved("alerts", "a container is not stopped during a run"))
+            return
+        if (broken := first_broken(self.report.hops)) is not None:
+            why = f"not reached: {broken.id} does not hold"
+            self.report.hops += [Result(name, None, why, time.time()) for name in ALERT_HOPS]
+            return
+        proved = prove(stage, stage.stack, self._provision(stage, main), self._tell)
+        self.report.alerts = proved.alerts
+        self.report.not_proved += proved.not_proved
+        for result in proved.hops:
+            self._tell_result(result)
+
+    def _panels(self, stage: Stage, main: Scene, outage: Outage) -> None:
+        """Hold every panel against the ledger, once all signals that it is made of hold."""
+        try:
+            load_window(main.case)
+        except TooLong as long:
+            self.report.not_proved.append(NotProved(PANELS, str(long)))
+            return
+        if (broken := first_broken(self.report.hops)) is not None:
+            why = f"not reached: {broken.id} does not hold"
+            self.report.hops += [Result(name, None, why, time.time()) for name in PANEL_HOPS]
+            return
+        origins = Origins(main.case, stage.supervisor[main.process].pid)
+        proof = Proof(main.case, self._asker(stage, main), origins)
+        self._walk(panel_hops(proof), outage)
+        self.report.panels = [seen.reported() for seen in proof.seen]
+
+    def _asker(self, stage: Stage, main: Scene) -> Asker:
+        urls = stage.place.urls
+        if urls.grafana and grafana.command():
+            return ThroughGrafana(urls.grafana, stage.stack.grafana_password)
+        self.report.not_proved.append(NotProved("panels through Grafana", f"asked {Directly.way}"))
+        return Directly(urls, main.case.app_url, main.case.tokens.api)
 
     def _walk(self, hops: Sequence[Hop], outage: Outage) -> None:
         before = list(self.report.hops)
@@ -227,14 +284,20 @@ class Run:
     def _grafana_hops(self, stage: Stage, main: Scene) -> list[Hop]:
         if not stage.place.urls.grafana:
             return []
-        command = grafana.command()
-        if command is None:
+        provision = self._provision(stage, main)
+        if provision is None:
             self.report.not_proved.append(
                 NotProved("grafana", f"gwz-provision was not found; set {grafana.COMMAND} to its path")
             )
             return []
-        provision = grafana.provision_for(command, stage.place.urls, stage.stack.grafana_password, main.case)
         return grafana.hops(provision, main.case)
+
+    def _provision(self, stage: Stage, main: Scene) -> grafana.Provision | None:
+        """What brings dashboards and alerts to Grafana; None without either of the two."""
+        command = grafana.command()
+        if command is None or not stage.place.urls.grafana:
+            return None
+        return grafana.provision_for(command, stage.place.urls, stage.stack.grafana_password, main.case)
 
     def _note_servers(self, cast: Cast) -> None:
         self.report.servers = [

@@ -42,7 +42,10 @@ class Place:
 
 
 class Scene:
-    """One application; it may be sabotaged, and others may run beside it on the same servers."""
+    """One application; it may be sabotaged, and others may run beside it on the same servers.
+
+    A `job` of its own makes it the only one of an environment on the dashboards.
+    """
 
     def __init__(
         self,
@@ -53,11 +56,15 @@ class Scene:
         name: str = "",
         sabotage: Break | None = None,
         sampled_share: float = 1.0,
+        job: str = "",
         providers_url: str | None = None,
         settings: Mapping[str, str] | None = None,
+        module: str = "fastapi_app",
     ) -> None:
         self.name = name
+        self._module = module
         self._settings = dict(settings or {})
+        self._job = job
         self.sabotage = sabotage
         self._place = place
         self._providers_url = providers_url or place.providers_url
@@ -92,7 +99,9 @@ class Scene:
     @property
     def target(self) -> dict[str, object]:
         """What Prometheus is told of the application."""
-        labels = dict(self.sabotage.target_labels) if self.sabotage else {}
+        labels = {"job": self._job} if self._job else {}
+        if self.sabotage:
+            labels.update(self.sabotage.target_labels)
         return {"targets": [f"127.0.0.1:{self._port}"], "labels": labels}
 
     def launch(self) -> Mapping[str, Callable[[], bool]]:
@@ -144,7 +153,7 @@ class Scene:
     def _command(self) -> list[str]:
         if self.sabotage and self.sabotage.app_code:
             return [sys.executable, "-m", "gwz_e2e.saboteur", self.name]
-        return [sys.executable, "-m", "fastapi_app"]
+        return [sys.executable, "-m", self._module]
 
     def _environment(self) -> dict[str, str]:
         place, case = self._place, self.case

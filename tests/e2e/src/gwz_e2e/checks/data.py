@@ -37,14 +37,7 @@ def data_equal(case: Case) -> Finding:
     by_table = Counter[tuple[str]]()
     for (table, _), number in queries.items():
         by_table[(table,)] += number
-    limited = sum(_passes(entry) for entry in case.ledger)
-    operations = {
-        ("get", "success"): looked_up + _AT_THE_START,
-        ("pipeline", "success"): _AT_THE_START,
-        ("evalsha", "success"): 1 + limited,
-        ("evalsha", "error"): 1,  # the script was not there yet
-        ("script", "success"): 1,
-    }
+    operations = redis_operations(case.ledger)
     of = Selector(case, instance=case.address)
     counted = of.totals(database.QUERIES.name, "table", "operation")
     census = counted.get(_CENSUS, 0)
@@ -64,6 +57,18 @@ def data_equal(case: Case) -> Finding:
         or f"{sum(queries.values())} queries, {looked_up + len(keys) + _AT_THE_START} look-ups and "
         f"{sum(operations.values())} operations of Redis equal the ledger",
     )
+
+
+def redis_operations(ledger: list[Entry]) -> dict[tuple[str, str], int]:
+    """What Redis was asked by the start and the load of an application, by command and how it ended."""
+    looked_up, _ = _catalog(ledger)
+    return {
+        ("get", "success"): looked_up + _AT_THE_START,
+        ("pipeline", "success"): _AT_THE_START,
+        ("evalsha", "success"): 1 + sum(_passes(entry) for entry in ledger),
+        ("evalsha", "error"): 1,  # the script was not there yet
+        ("script", "success"): 1,
+    }
 
 
 def business_equal(case: Case) -> Finding:

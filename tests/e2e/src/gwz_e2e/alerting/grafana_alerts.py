@@ -1,0 +1,64 @@
+"""The alerts as Grafana tells of them: what its webhook delivers, and since when an alert waits for its `for`."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from gwz_e2e.alerting.notices import Key, Notice, Webhook
+
+_RULES = "/api/prometheus/grafana/api/v1/rules"
+_POLL_S = 0.3
+_TIMEOUT_S = 10.0
+
+
+class GrafanaAlerts:
+    """Observes through the webhook, and asks for the states of the rules a few times a second."""
+
+    def __init__(self, webhook: Webhook, url: str, password: str) -> None:
+        self._webhook = webhook
+        self._client = httpx.Client(base_url=url, auth=("admin", password), timeout=_TIMEOUT_S, trust_env=False)
+        self._pending: dict[Key, list[float]] = {}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._poll, name="alert states", daemon=True)
+
+    @contextmanager
+    def observing(self) -> Iterator["GrafanaAlerts"]:
+        """Watch while the context lasts."""
+        with self._webhook:
+            self._thread.start()
+            try:
+                yield self
+            finally:
+                self._over.set()
+                self._thread.join()
+
+    def notices(self) -> list[Notice]:
+        """What the webhook received."""
+        return self._webhook.notices()
+
+    def pending_at(self, key: Key, before: float) -> float | None:
+        """When Grafana says that the alert became pending."""
+        return max((at for at in self._pending.get(key, ()) if at <= before), default=None)
+
+    def _poll(self) -> None:
+        while not self._over.wait(_POLL_S):
+            with suppress(httpx.HTTPError):  # whether Grafana lives is the supervisor's to say
+                for alert in _alerts(self._client.get(_RULES).raise_for_status().json()):
+                    self._note(alert)
+
+    def _note(self, alert: Mapping[str, Any]) -> None:
+        if alert["state"] == "Pending":
+            since = self._pending.setdefault(Key.of(alert["labels"]), [])
+            at = datetime.fromisoformat(alert["activeAt"]).timestamp()
+            if at not in since:
+                since.append(at)
+
+
+def _alerts(answer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for group in answer["data"]["groups"]:
+        for rule in group["rules"]:
+            yield from rule.get("alerts") or ()

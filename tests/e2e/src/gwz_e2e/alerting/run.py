@@ -1,0 +1,188 @@
+"""The alerts' part of a run: its hops, with a Grafana through its webhook, without one against the engines."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import httpx
+
+from gwz_dashboards.alerts import ALERTS_SHIPPED
+from gwz_e2e.alerting import divided, history
+from gwz_e2e.alerting.evaluation import Engines, Evaluation
+from gwz_e2e.alerting.faults import TRIALS, Trial
+from gwz_e2e.alerting.grafana_alerts import GrafanaAlerts
+from gwz_e2e.alerting.notices import Observer, Webhook
+from gwz_e2e.alerting.proof import Proof
+from gwz_e2e.alerting.world import API, SPENDING, World, calm_usd_per_s, job
+from gwz_e2e.compare import shorten
+from gwz_e2e.grafana import Provision
+from gwz_e2e.hops import Result
+from gwz_e2e.report import AlertProof, NotProved
+from gwz_e2e.stage import Stage, Tell
+from gwz_instrument.semconv import inference
+from gwz_stack import NativeStack, find
+from gwz_stack.errors import ServerUnavailable, StackError, VersionRefused
+
+QUIET, FIRE, RESOLVE = HOPS = ("alerts_quiet", "alerts_fire", "alerts_resolve")
+DELIVERY = "alert delivery"
+
+_SPENDING = "requests dear"
+_PAST_S = 30 * 60
+"""A little more than the past that the rule on spending looks at, divided."""
+_READY_S = 120.0
+_POLL_S = 0.2
+_STATED_S = 80
+"""Longer than the longest window but one and its `for`. That one, of six hours, begins with the calm: its application is new."""
+
+
+@dataclass(frozen=True)
+class Proved:
+    """What came of it."""
+
+    hops: list[Result]
+    alerts: list[AlertProof]
+    not_proved: list[NotProved]
+
+
+def prove(stage: Stage, stack: NativeStack, provision: Provision | None, tell: Tell) -> Proved:
+    """Give every alert its fault, in the supervisor's thread; `provision` is None where there is no Grafana."""
+    world = World.of(stage, stack)
+    bundle = stage.place.out / "config" / "alerts"
+    divided.write_bundle(bundle)
+    not_proved = [] if provision else [NotProved(DELIVERY, "no Grafana")]
+    with ExitStack() as context:
+        trials = dict(TRIALS)
+        try:
+            _import_past(world, tell)
+        except (ServerUnavailable, VersionRefused) as error:
+            trials.pop(_SPENDING)
+            not_proved += [NotProved(sign.uid, f"its past needs promtool: {error}") for sign in TRIALS[_SPENDING].shows]
+        context.enter_context(world.playing())
+        tell("alerts: applications ready")
+        _wait(stage, partial(_is_known, world), "Every signal of the calm traffic")
+        observer = context.enter_context(_observing(world, provision, bundle))
+        proof = Proof(
+            observer, divided.rules(bundle), partial(_pause, stage), shows_texts=provision is not None, tell=tell
+        )
+        return _proved(world, proof, trials, not_proved)
+
+
+def _proved(world: World, proof: Proof, trials: Mapping[str, Trial], not_proved: list[NotProved]) -> Proved:
+    through = "through Grafana's webhook" if proof.shows_texts else "by the engines' own answers"
+    quiet = _quiet(world, proof, through)
+    proof.tell(f"{QUIET}: {quiet.sentence}")
+    if _SPENDING in trials:
+        _wait(world.stage, partial(_has_past, world), "The imported past of spending")
+    rows: list[AlertProof] = []
+    for phase in sorted({trial.phase for trial in trials.values()}):
+        together = {name: (trial, trial.make(world)) for name, trial in trials.items() if trial.phase == phase}
+        rows += proof.together(together)
+    return Proved([quiet, *_results(rows, proof.strangers, through)], rows, not_proved)
+
+
+def _quiet(world: World, proof: Proof, through: str) -> Result:
+    """What is told while nothing goes wrong, and whether nothing did."""
+    fired = [f"{one} fired without a fault" for one in proof.quiet(_STATED_S)]
+    answers = world.answers()
+    wrong = [f"{name} answered {dict(counts)}" for name, counts in answers.items() if set(counts) != {"200"}]
+    asked = sum(sum(counts.values()) for counts in answers.values())
+    calm = f"in {_STATED_S} s of calm traffic, {asked} requests that were all answered 200"
+    told = f"no alert fired {calm}; rules {divided.FACTOR} times as fast as shipped, {through}"
+    return _result(QUIET, [*fired, *wrong], told)
+
+
+def _results(rows: Sequence[AlertProof], strangers: Sequence[str], through: str) -> Iterator[Result]:
+    wrong = [f"{row.uid}: {row.problem}" for row in rows if row.problem]
+    took = max((row.delivered_after_s for row in rows if row.delivered_after_s is not None), default=0.0)
+    alerts = len({row.uid for row in rows})
+    yield _result(
+        FIRE,
+        [*wrong, *(f"{stranger} fired, and no fault explains it" for stranger in strangers)],
+        f"{alerts} of {len(ALERTS_SHIPPED)} alerts fired with their faults and no other did, at most {took:g} s after their `for`, {through}",
+    )
+    fired = [row for row in rows if row.fired_after_s is not None]
+    if not fired:
+        yield Result(RESOLVE, None, "not reached: no alert fired", time.time())
+        return
+    slowest = max((row.resolved_after_s for row in fired if row.resolved_after_s is not None), default=0.0)
+    yield _result(
+        RESOLVE,
+        [f"{row.uid}: it never resolved" for row in fired if row.resolved_after_s is None],
+        f"{len({row.uid for row in fired})} alerts resolved once their faults had ended, the last {slowest:g} s after that",
+    )
+
+
+def _result(hop: str, phrases: list[str], otherwise: str) -> Result:
+    return Result(hop, not phrases, shorten(phrases) or otherwise, time.time())
+
+
+@contextmanager
+def _observing(world: World, provision: Provision | None, bundle: Path) -> Iterator[Observer]:
+    """Have the rules evaluated, by Grafana or by us, for as long as the context lasts."""
+    urls, case = world.stage.place.urls, world.scenes[API].case
+    if provision is None:
+        engines = Engines(urls, case.app_url, case.tokens.api)
+        with Evaluation(divided.rules(bundle), engines.ask).observing() as evaluation:
+            yield evaluation
+        return
+    webhook = Webhook(world.stage.ports("webhook")["webhook"])
+    grafana = GrafanaAlerts(webhook, str(urls.grafana), provision.password)
+    with grafana.observing():
+        applied = replace(provision, api_url=case.app_url, api_token=case.tokens.api, alert_webhook=webhook.url)
+        code, _, complaint = applied.run("apply", "--bundle", str(bundle))
+        if code:
+            raise StackError(
+                "The divided alerts could not be applied.",
+                cause=f"gwz-provision says: {complaint[-300:]}",
+                cure=f"Run `gwz-provision apply --bundle {bundle}`.",
+            )
+        yield grafana
+
+
+def _import_past(world: World, tell: Tell) -> None:
+    """Give the application that will spend too much a past of usual spending; raises as find() does."""
+    out = world.stage.place.out
+    text = history.steady_spending(job(SPENDING), calm_usd_per_s(SPENDING), until=time.time(), seconds=_PAST_S)
+    promtool = find("promtool", progress=tell)
+    history.import_block(promtool, text, scratch=out / "data" / "past", data=out / "data" / "prometheus")
+
+
+def _is_known(world: World) -> bool:
+    """Whether metrics, lines and spans of each application have arrived."""
+    engines = world.stage.place.engines
+    services = {scene.case.service for scene in world.scenes.values()}
+    scraped = {labels[0] for labels in engines.prometheus.totals('up{job=~"gatewayz_.+"} == 1', "job")}
+    spans = {labels[0] for labels in engines.prometheus.totals("traces_spanmetrics_calls_total", "service")}
+    return (
+        {job(name) for name in world.scenes} <= scraped
+        and services <= spans
+        and all(engines.loki.lines(f'{{app="{service}"}}', time.time() - 60, time.time()) for service in services)
+    )
+
+
+def _has_past(world: World) -> bool:
+    """Whether Prometheus has found the past that was imported."""
+    asked = f'{inference.CREDITS.name}{{instance="{history.INSTANCE}"}} offset 20m'
+    return bool(world.stage.place.engines.prometheus.query(asked))
+
+
+def _wait(stage: Stage, holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + _READY_S
+    while time.monotonic() < deadline:
+        with suppress(httpx.HTTPError):
+            if holds():
+                return
+        _pause(stage)
+    raise StackError(
+        f"{what} did not come within {_READY_S:.0f} s.",
+        cause="A server is slow, or an application is broken.",
+        cure=f"Look at {stage.place.out / 'logs'}.",
+    )
+
+
+def _pause(stage: Stage) -> None:
+    stage.watch()
+    time.sleep(_POLL_S)
