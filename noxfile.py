@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -14,10 +15,12 @@ nox.options.sessions = ["lint", "tests"]
 
 REQUIREMENTS = Path("requirements")
 PACKAGES = ("packages/gwz-instrument", "dashboards", "examples/fastapi_app", "stack", "tests/e2e", "bench")
+SITE = Path("build/docs")
+ACTIONLINT = "github.com/rhysd/actionlint/cmd/actionlint"
 INSTRUMENT = "packages/gwz-instrument"
 PROVISION = "packages/gwz-provision"
 TYPED = (*(f"{package}/src" for package in (*PACKAGES, PROVISION)), "noxfile.py")
-OURS = ("gwz-instrument", "gwz-example-fastapi", "gwz-stack")
+OURS = ("gwz-instrument", "gwz-dashboards", "gwz-example-fastapi", "gwz-stack")
 """Packages of the workspace that others of it need: never locked, always from this checkout."""
 LOCKS = {
     "tests": (("build", "tests"), PACKAGES),
@@ -25,6 +28,7 @@ LOCKS = {
     "provision": (("build", "provision"), (PROVISION,)),
     "bench": (("build", "bench"), ("packages/gwz-instrument", "bench")),
     "pins": (("build", "tests"), (INSTRUMENT,)),
+    "docs": (("docs",), ()),
 }
 """Lock file → the dependency groups and the packages whose needs it holds; a `.in` file beside it has further ones."""
 
@@ -62,6 +66,13 @@ def stack(session: nox.Session) -> None:
 
 
 @nox.session
+def limits(session: nox.Session) -> None:
+    """Prove on real servers what the stack keeps and takes; `-- page` writes the figures into docs/guides/sizing.md."""
+    _install(session, "tests")
+    session.run("python", "-m", "gwz_e2e", "limits", *session.posargs, interrupt_timeout=40, terminate_timeout=20)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure gwz-instrument beside its peers; `-- --help` lists the options, `-- page` writes docs/benchmark.md."""
     _install(session, "bench")
@@ -70,19 +81,32 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, formatting and types."""
+    """Check style, formatting, types and workflows."""
     _install(session, "lint")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy", *TYPED)
+    _lint_workflows(session)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the pages into build/docs: without a warning, and with nothing that a browser would fetch elsewhere."""
+    session.install("--require-hashes", "-r", str(REQUIREMENTS / "docs.txt"))
+    session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
+    elsewhere = re.compile(r"<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>")
+    for page in sorted(SITE.rglob("*.html")):
+        if found := elsewhere.search(page.read_text(encoding="utf-8")):
+            session.error(f"{page} is not whole without another server: {found[0]}")
 
 
 @nox.session
 def generate(session: nox.Session) -> None:
-    """Write everything that is generated: the contract, dashboards, gwz-provision's bundle; `-- --check` tells what drifted."""
+    """Write everything that is generated: contract, dashboards, bundle, the stack's page; `-- --check` tells what drifted."""
     _install(session, "tests")
     session.run("python", "-m", "gwz_instrument._generate", *session.posargs)
     session.run("python", "-m", "gwz_dashboards.generate", *session.posargs)
+    session.run("python", "-m", "gwz_stack", "generate", *session.posargs)
 
 
 @nox.session
@@ -90,6 +114,31 @@ def env(session: nox.Session) -> None:
     """Write stack/.env for Docker Compose, with passwords of its own."""
     _install(session, "tests")
     session.run("python", "-m", "gwz_stack", "env", *session.posargs)
+
+
+@nox.session
+def railway(session: nox.Session) -> None:
+    """Check what can be checked of the deployment without Railway: `-- verify`."""
+    _install(session, "tests")
+    session.run("python", "-m", "gwz_stack", "railway", *session.posargs)
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Prove on a running stack who may do what, and scan tree and history for secrets; the report is in build/audit."""
+    _install(session, "tests")
+    session.run("python", "-m", "gwz_stack", "audit", *session.posargs)
+
+
+@nox.session
+def bump(session: nox.Session) -> None:
+    """Pin a server to another version and check its configuration with it: `-- SERVER VERSION`."""
+    _install(session, "tests")
+    session.run("python", "-m", "gwz_stack", "bump", *session.posargs)
+    # A network is needed for this one alone; without it the configuration is checked by the servers that are here.
+    session.run("python", "-m", "gwz_stack", "find", *session.posargs[:1], success_codes=[0, 1])
+    for command in (("check",), ("railway", "verify")):
+        session.run("python", "-m", "gwz_stack", *command)
 
 
 @nox.session
@@ -114,6 +163,18 @@ def _install(session: nox.Session, name: str) -> None:
     session.install("--require-hashes", "-r", str(REQUIREMENTS / f"{name}.txt"))
     editable = [argument for package in PACKAGES for argument in ("-e", package)]
     session.install("--no-deps", "--no-build-isolation", *editable)
+
+
+def _lint_workflows(session: nox.Session) -> None:
+    """Check .github/workflows by actionlint, which Go builds from its module in seconds."""
+    if not shutil.which("go"):
+        session.warn("The workflows were not checked: actionlint is built by Go, which is not here.")
+        return
+    binary = Path(session.bin) / "actionlint"
+    build = ("go", "build", "-C", str(REQUIREMENTS / "actionlint"), "-o", str(binary.resolve()), ACTIONLINT)
+    session.run(*build, external=True)
+    # Neither is locked: with them the answer would depend on what else the machine has.
+    session.run("actionlint", "-shellcheck=", "-pyflakes=")
 
 
 def _run_e2e(session: nox.Session, command: str) -> None:
