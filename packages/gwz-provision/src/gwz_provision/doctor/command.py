@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gwz_provision import access, bundle, normalise
 from gwz_provision.console import Console
+from gwz_provision.doctor.question import DEADLINE_SECONDS
 from gwz_provision.environment import Environment
 from gwz_provision.errors import EXIT_OK, Misconfigured
 
@@ -29,8 +30,13 @@ def add_doctor(subparsers: "Subparsers", shared: argparse.ArgumentParser) -> Non
         metavar="NAME=VALUE",
         help="a dashboard variable's value (default: what the browser would choose)",
     )
+    seconds = f"{DEADLINE_SECONDS:.0f}s"
     parser.add_argument(
-        "--deadline", type=_seconds, default="60s", metavar="TIME", help="for all questions together (default: 60s)"
+        "--deadline",
+        type=_seconds,
+        default=seconds,
+        metavar="TIME",
+        help=f"for all questions together (default: {seconds})",
     )
     parser.add_argument("--debug", action="store_true", help="tell every call on standard error")
     parser.set_defaults(run=_doctor)

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -110,7 +110,7 @@ def _notice(alert: Mapping[str, Any], now: float) -> Notice:
     return Notice(Key.of(alert["labels"]), alert["status"] == "firing", now, since, texts)
 
 
-def _handler(take: Any) -> type[BaseHTTPRequestHandler]:
+def _handler(take: Callable[[Mapping[str, Any]], None]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))

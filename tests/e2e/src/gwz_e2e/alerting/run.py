@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -30,6 +31,7 @@ QUIET, FIRE, RESOLVE = HOPS = ("alerts_quiet", "alerts_fire", "alerts_resolve")
 DELIVERY = "alert delivery"
 
 _SPENDING = "requests dear"
+_LOST = "gwz-telemetry-lost"
 _PAST_S = 30 * 60
 """A little more than the past that the rule on spending looks at, divided."""
 _READY_S = 120.0
@@ -63,10 +65,10 @@ def prove(stage: Stage, stack: NativeStack, provision: Provision | None, tell: T
         context.enter_context(world.playing())
         tell("alerts: applications ready")
         _wait(stage, partial(_is_known, world), "Every signal of the calm traffic")
+        rules = divided.rules(bundle)
+        _wait(stage, partial(_is_forgotten, world, rules), "A window without what was lost before")
         observer = context.enter_context(_observing(world, provision, bundle))
-        proof = Proof(
-            observer, divided.rules(bundle), partial(_pause, stage), shows_texts=provision is not None, tell=tell
-        )
+        proof = Proof(observer, rules, partial(_pause, stage), shows_texts=provision is not None, tell=tell)
         return _proved(world, proof, trials, not_proved)
 
 
@@ -161,6 +163,13 @@ def _is_known(world: World) -> bool:
         and services <= spans
         and all(engines.loki.lines(f'{{app="{service}"}}', time.time() - 60, time.time()) for service in services)
     )
+
+
+def _is_forgotten(world: World, rules: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether the spans and lines that earlier hops had killed a server of have left the window of the rule on losses."""
+    (asked, *_) = rules[_LOST]["data"]
+    found = world.stage.place.engines.prometheus.query(asked["model"]["expr"])
+    return not any(one.value for one in found)
 
 
 def _has_past(world: World) -> bool:

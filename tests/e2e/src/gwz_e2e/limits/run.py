@@ -99,7 +99,7 @@ def _prove(report: Report, out: Path, tell: Tell) -> None:
             supervisor = servers.enter_context(Supervisor())
             return Alone(server, out / proof, found, supervisor, Patience(supervisor, stop))
 
-        lanes.run(
+        report.proofs = lanes.run(
             [
                 [Proof(loki_retention.ID, partial(loki_retention.prove, alone("loki", loki_retention.ID)))],
                 [Proof(tempo_retention.ID, partial(tempo_retention.prove, alone("tempo", tempo_retention.ID)))],
