@@ -168,6 +168,7 @@ class TestProof:
         quiet, rows, _ = world.prove()
         assert [one.split(" ")[0] for one in quiet] == [alert.uid]
         assert not all(row.ok for row in rows if row.uid == alert.uid) or alert.slug in CANARIES
+        assert all(row.resolved_after_s is None for row in rows if row.fired_after_s is None)
 
     def test_messages_that_go_elsewhere_are_missed(self, rules):
         world = World(rules)

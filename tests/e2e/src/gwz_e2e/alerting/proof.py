@@ -110,7 +110,7 @@ class Proof:
         first = first_firing(told, sign, one.began_at)
         for_s = seconds(self.rules[sign.uid]["for"])
         due_at = self._due_at(first, for_s, one.began_at) if first else None
-        last = last_resolved(told, sign, one.began_at)
+        last = last_resolved(told, sign, one.began_at) if first else None
         return AlertProof(
             uid=sign.uid,
             fault=one.trial.does,
