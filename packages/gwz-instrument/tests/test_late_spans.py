@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider, sampling
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from gwz_instrument.late_spans import GivenIds, LateSpan, LateSpans, OurProcessor, OurProvider
+from gwz_instrument.traces import Traces
 
 TRACE_ID, SPAN_ID = 0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331
 SAMPLERS = {
@@ -62,10 +63,10 @@ class World:
         self.seen = Seen()
         self.provider.add_span_processor(self.seen)
         self.tracer = self.provider.get_tracer("test")
-        self.late = LateSpans(self.provider, self.tracer)
+        self.traces = Traces(self.provider, self.tracer, None, late=LateSpans(self.provider, self.tracer))
 
     def begin(self, parent=PARENTS["nobody"]):
-        return self.late.begin("GET", parent, 5)
+        return self.traces.begin("GET", parent, 5)
 
 
 @pytest.mark.parametrize("parent", PARENTS.values(), ids=PARENTS)

@@ -25,11 +25,17 @@ _MOST_SAID: Final = 128
 _RANDOM: Final = getattr(TraceFlags, "RANDOM_TRACE_ID", 0)  # since OpenTelemetry 1.40 or so
 
 
+class _Given(threading.local):
+    """Of each thread, the ids of trace and span that it has been given."""
+
+    ids: tuple[int, int] | None = None
+
+
 class GivenIds(RandomIdGenerator):
     """Random ids, but for a thread that says which ones the span is to have that it makes next."""
 
     def __init__(self) -> None:
-        self._given = threading.local()
+        self._given = _Given()
 
     def give(self, ids: tuple[int, int] | None) -> None:
         """Have the calling thread's spans get these ids, of trace and span, until it is told None."""
@@ -37,12 +43,12 @@ class GivenIds(RandomIdGenerator):
 
     def generate_trace_id(self) -> int:
         """The given id, else a random one."""
-        given: tuple[int, int] | None = getattr(self._given, "ids", None)
+        given = self._given.ids
         return super().generate_trace_id() if given is None else given[0]
 
     def generate_span_id(self) -> int:
         """The given id, else a random one."""
-        given: tuple[int, int] | None = getattr(self._given, "ids", None)
+        given = self._given.ids
         return super().generate_span_id() if given is None else given[1]
 
 
@@ -66,7 +72,7 @@ class OurProvider(TracerProvider):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LateSpans:
-    """Begins server spans of our provider."""
+    """Begins server spans of our provider, while nobody else listens to it."""
 
     provider: OurProvider
     tracer: Tracer
@@ -74,8 +80,6 @@ class LateSpans:
     def begin(self, name: str, parent: Context, start_ns: int) -> Span:
         """A server span: recording if the provider's sampler wants it, else nothing but its ids."""
         provider = self.provider
-        if not provider.only_ours:
-            return self.tracer.start_span(name, parent, SpanKind.SERVER, start_time=start_ns)
         origin = trace.get_current_span(parent).get_span_context()
         known = origin.is_valid
         trace_id = origin.trace_id if known else provider.ids.generate_trace_id()

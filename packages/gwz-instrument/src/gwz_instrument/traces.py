@@ -68,8 +68,8 @@ class Traces:
     """Who begins them where the provider is ours."""
 
     def begin(self, name: str, parent: Context, start_ns: int) -> Span:
-        """Start the span of a request."""
-        if self.late is None:
+        """Start the span of a request; with the SDK where somebody else may want to hear of it in time."""
+        if self.late is None or not self.late.provider.only_ours:
             return self.tracer.start_span(name, parent, SpanKind.SERVER, start_time=start_ns)
         return self.late.begin(name, parent, start_ns)
 

@@ -129,7 +129,3 @@ class OutOfTime(ProvisionError):
 
 class QueryFailed(ProvisionError):
     """A query was answered with an error, or could not be asked."""
-
-
-class NoData(ProvisionError):
-    """A query was answered, and the answer is empty."""

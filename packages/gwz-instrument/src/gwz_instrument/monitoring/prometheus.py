@@ -1,8 +1,8 @@
 """The store behind which stands Prometheus, or Mimir or Thanos: all workers and replicas agree, and answers survive restarts."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from gwz_instrument.semconv import Metric, inference, providers
 from gwz_instrument.settings import PROMETHEUS
@@ -77,9 +77,7 @@ class PrometheusStore:
         asking = self._asking()
         asking.refuse_mixture(HOUR_S)
         addresses = asking.addresses(HOUR_S)
-        recent = asking.recent_beats(addresses) if addresses else []
-        _, newest = last_scrapes(recent, pace(recent)) or (asking.now, asking.now)
-        at = max(newest, asking.now - LOOKBACK_S)  # and not now: the newest scrape may have failed
+        at = max(_scrapes(asking, addresses).newest, asking.now - LOOKBACK_S)  # not now: that scrape may have failed
         rows = asking.vector(f"{providers.BREAKER_STATE.name}{{{asking.matchers(addresses, {})}}} == 1", at)
         order = providers.BREAKER_STATES  # from the best to the worst
         states: dict[str, str] = {}
@@ -116,8 +114,7 @@ class PrometheusView:
         reach = seconds + before_s + LOOKBACK_S
         asking.refuse_mixture(reach)
         self._addresses = asking.addresses(reach)
-        recent = asking.recent_beats(self._addresses) if self._addresses else []
-        self._frame, newest = _frame(recent, asking, seconds, before_s)
+        self._frame, newest = _frame(_scrapes(asking, self._addresses), seconds, before_s)
         found = census(asking, self._addresses, self._frame)
         self._lives = found.lives
         self.window = Window(
@@ -169,12 +166,26 @@ class PrometheusView:
         return self._asking.matchers(addresses, dict(ask.where))
 
 
-def _frame(recent: Sequence[Samples], asking: Asking, seconds: float, before_s: float) -> tuple[Frame, float]:
-    """The window, and the time up to which anything is known of what is at its end."""
+class _Scrapes(NamedTuple):
+    """The usual pause between two scrapes, until when all were scraped that are alive, and the newest scrape of any."""
+
+    pace: float
+    end: float
+    newest: float
+
+
+def _scrapes(asking: Asking, addresses: Collection[Address]) -> _Scrapes:
+    """What is known of the scrapes of these processes; of none, the present."""
+    recent = asking.recent_beats(addresses) if addresses else []
     pause = pace(recent)
-    end, newest = last_scrapes(recent, pause) or (asking.now, asking.now)
-    end = round(end - before_s, 3)
-    return Frame(round(end - seconds, 3), end, pause), min(newest, end + 2 * pause) if before_s else newest
+    return _Scrapes(pause, *(last_scrapes(recent, pause) or (asking.now, asking.now)))
+
+
+def _frame(scrapes: _Scrapes, seconds: float, before_s: float) -> tuple[Frame, float]:
+    """The window, and the time up to which anything is known of what is at its end."""
+    end = round(scrapes.end - before_s, 3)
+    newest = min(scrapes.newest, end + 2 * scrapes.pace) if before_s else scrapes.newest
+    return Frame(round(end - seconds, 3), end, scrapes.pace), newest
 
 
 def _expression(ask: Ask, which: str, at: float | None = None) -> str:

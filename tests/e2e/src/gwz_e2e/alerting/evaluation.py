@@ -11,7 +11,7 @@ import httpx
 from gwz_dashboards.json_queries import API_UID
 from gwz_dashboards.panels import LOKI_UID, PROMETHEUS_UID
 from gwz_e2e.alerting.divided import seconds
-from gwz_e2e.alerting.notices import Key, Notice
+from gwz_e2e.alerting.notices import Key, Notice, PendingTimes
 from gwz_stack import Urls
 
 Labels = frozenset[tuple[str, str]]
@@ -34,7 +34,7 @@ class Evaluation:
         self._rules = rules
         self._ask = ask
         self._since: dict[Key, float] = {}
-        self._pending: dict[Key, list[float]] = {}
+        self._pending = PendingTimes()
         self._firing: set[Key] = set()
         self._notices: list[Notice] = []
         self._over = threading.Event()
@@ -56,7 +56,7 @@ class Evaluation:
 
     def pending_at(self, key: Key, before: float) -> float | None:
         """When the alert last became due."""
-        return max((at for at in self._pending.get(key, ()) if at <= before), default=None)
+        return self._pending.last(key, before)
 
     def step(self, now: float) -> None:
         """Evaluate every rule once."""
@@ -65,7 +65,7 @@ class Evaluation:
             for key in due:
                 if key not in self._since:
                     self._since[key] = now
-                    self._pending.setdefault(key, []).append(now)
+                    self._pending.note(key, now)
                 if key not in self._firing and now - self._since[key] >= seconds(rule["for"]):
                     self._tell(key, now, firing=True)
             for key in [key for key in self._since if key.uid == uid and key not in due]:

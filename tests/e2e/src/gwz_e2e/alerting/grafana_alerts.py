@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from gwz_e2e.alerting.notices import Key, Notice, Webhook
+from gwz_e2e.alerting.notices import Key, Notice, PendingTimes, Webhook
 
 _RULES = "/api/prometheus/grafana/api/v1/rules"
 _POLL_S = 0.3
@@ -21,7 +21,7 @@ class GrafanaAlerts:
     def __init__(self, webhook: Webhook, url: str, password: str) -> None:
         self._webhook = webhook
         self._client = httpx.Client(base_url=url, auth=("admin", password), timeout=_TIMEOUT_S, trust_env=False)
-        self._pending: dict[Key, list[float]] = {}
+        self._pending = PendingTimes()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="alert states", daemon=True)
 
@@ -42,7 +42,7 @@ class GrafanaAlerts:
 
     def pending_at(self, key: Key, before: float) -> float | None:
         """When Grafana says that the alert became pending."""
-        return max((at for at in self._pending.get(key, ()) if at <= before), default=None)
+        return self._pending.last(key, before)
 
     def _poll(self) -> None:
         while not self._over.wait(_POLL_S):
@@ -52,10 +52,7 @@ class GrafanaAlerts:
 
     def _note(self, alert: Mapping[str, Any]) -> None:
         if alert["state"] == "Pending":
-            since = self._pending.setdefault(Key.of(alert["labels"]), [])
-            at = datetime.fromisoformat(alert["activeAt"]).timestamp()
-            if at not in since:
-                since.append(at)
+            self._pending.note(Key.of(alert["labels"]), datetime.fromisoformat(alert["activeAt"]).timestamp())
 
 
 def _alerts(answer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -51,6 +51,23 @@ class Notice:
     """What a person is shown: `summary`, `runbook_url`, `dashboardURL`, `panelURL`."""
 
 
+class PendingTimes:
+    """When alerts began to wait for their `for`, unix seconds; one thread notes while another one reads."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Key, tuple[float, ...]] = {}
+
+    def note(self, key: Key, at: float) -> None:
+        """Remember that the alert waits since then; to be told again changes nothing."""
+        seen = self._seen.get(key, ())
+        if at not in seen:
+            self._seen[key] = (*seen, at)
+
+    def last(self, key: Key, before: float) -> float | None:
+        """The last such time up to `before`; None if there was none."""
+        return max((at for at in self._seen.get(key, ()) if at <= before), default=None)
+
+
 class Observer(Protocol):
     """Whoever watches the alerts while faults come and go."""
 
