@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gwz_provision import access, bundle, normalise
+from gwz_provision.connecting import connected, require
 from gwz_provision.console import Console
 from gwz_provision.environment import Environment
 from gwz_provision.errors import (
@@ -19,7 +20,6 @@ from gwz_provision.errors import (
     EXIT_OK,
     EXIT_PARTIAL,
     Braked,
-    Misconfigured,
     ProvisionError,
 )
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:  # a command that only shows its help waits for none of these
     from gwz_provision.resources import Key
 
 Commands = Any  # argparse keeps the type of add_subparsers() to itself
-_HELP = "`gwz-provision --help` lists the variables."
 
 
 def add_plan(commands: Commands, shared: argparse.ArgumentParser) -> None:
@@ -153,7 +152,7 @@ def _plan(options: argparse.Namespace, environ: Environment) -> int:
 
     wanted = _manifest(options, environ)
     chosen = _chosen(options)
-    with _connected(options, environ) as grafana:
+    with connected(options, environ) as grafana:
         observed, plan = reconcile.look_and_plan(grafana.reader, wanted, chosen, _patience(options))
         plan = replace(plan, warnings=(*plan.warnings, *_about_rules(options, grafana, observed.keys)))
         url = grafana.reader.url
@@ -176,7 +175,7 @@ def _apply(options: argparse.Namespace, environ: Environment) -> int:
     saved = planfile.load(options.plan) if options.plan else None
     chosen = planfile.options(saved) if saved else _chosen(options)
     wanted = _manifest(options, environ)
-    with _connected(options, environ) as grafana:
+    with connected(options, environ) as grafana:
         observed, plan = reconcile.look_and_plan(grafana.reader, wanted, chosen, _patience(options))
         if saved:
             planfile.require_current(saved, plan, grafana.reader.url)
@@ -203,8 +202,8 @@ def _destroy(options: argparse.Namespace, environ: Environment) -> int:
     from gwz_provision.manifest import Manifest  # noqa: PLC0415
     from gwz_provision.plan import Options  # noqa: PLC0415
 
-    _require(access.problems(environ))
-    with _connected(options, environ) as grafana:
+    require(access.problems(environ))
+    with connected(options, environ) as grafana:
         _, plan = reconcile.look_and_plan(grafana.reader, Manifest(), Options(), _patience(options))
         return _carry_out(options, grafana, Manifest(), plan, Options(), always_ask=True)
 
@@ -267,8 +266,8 @@ def _status(options: argparse.Namespace, environ: Environment) -> int:
     from gwz_provision import output, reconcile, status  # noqa: PLC0415 - loaded when a command runs
 
     known = _bundle(options)
-    _require(access.problems(environ))
-    with _connected(options, environ) as grafana:
+    require(access.problems(environ))
+    with connected(options, environ) as grafana:
         observed = reconcile.look(grafana.reader, status.declared(known), _patience(options))
     listed = status.entries(known, observed)
     if options.output == "json":
@@ -285,8 +284,8 @@ def _export(options: argparse.Namespace, environ: Environment) -> int:
     from gwz_provision import export, output, reconcile  # noqa: PLC0415 - loaded when a command runs
 
     known = _bundle(options)
-    _require(access.problems(environ))
-    with _connected(options, environ) as grafana:
+    require(access.problems(environ))
+    with connected(options, environ) as grafana:
         first = reconcile.look(grafana.reader, (), _patience(options))
         ours = [key for key, live in first.objects.items() if live.owned]
         observed = reconcile.look(grafana.reader, ours)
@@ -320,29 +319,11 @@ def _manifest(options: argparse.Namespace, environ: Environment) -> "Manifest":
     from gwz_provision.redaction import passwords  # noqa: PLC0415
 
     source = _bundle(options)
-    _require([*access.problems(environ), *manifest.problems(source, environ)])
+    require([*access.problems(environ), *manifest.problems(source, environ)])
     built = manifest.build(source, environ)
     options.console.redactor.learn(built.secrets)
     options.console.redactor.learn(passwords(environ.get(name) or "" for name in manifest.all_variables(source)))
     return built
-
-
-def _require(problems: list[str]) -> None:
-    if problems:
-        raise Misconfigured(problems, _HELP)
-
-
-@contextmanager
-def _connected(options: argparse.Namespace, environ: Environment) -> "Iterator[Grafana]":
-    from gwz_provision.grafana import Grafana  # noqa: PLC0415 - its HTTP stack takes 0.3 s
-
-    console: Console = options.console
-    found = access.Access.from_environment(environ)
-    console.redactor.learn(found.secrets)
-    for warning in found.warnings:
-        console.say(f"warning: {warning}")
-    with Grafana(found, trace=console.say if options.debug else None) as grafana:
-        yield grafana
 
 
 def _patience(options: argparse.Namespace) -> "Patience":

@@ -10,10 +10,9 @@ from typing import Any, Literal
 import promql_parser
 
 from gwz_provision.check.findings import Problem, Unparsable, meant
+from gwz_provision.check.syntax import DEEPEST, LONGEST, Token
 
-_LONGEST = 64 * 1024
 # The parser kills the process between 5,000 and 10,000 nested parentheses, and between 1,000 and 5,000 chained operators.
-_DEEPEST = 200
 _MOST_OPERATORS = 300
 
 _AGGREGATORS = frozenset(
@@ -113,15 +112,6 @@ class Binary:
 Node = Selector | Number | String | Call | Aggregate | Binary
 
 
-@dataclass(frozen=True)
-class Token:
-    """A word, a number, a string or a sign, and where it starts."""
-
-    kind: str
-    text: str
-    start: int
-
-
 _TOKEN = re.compile(
     r"""(?P<space>\s+|\#[^\n]*)
     |(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`)
@@ -137,7 +127,7 @@ _OPENERS = {"(": ")", "[": "]", "{": "}"}
 
 def parse(text: str) -> Node:
     """Parse a query without variables; raises `Unparsable`, whose column is that of `text`."""
-    tokens = list(tokens_of(text[:_LONGEST]))
+    tokens = list(tokens_of(text[:LONGEST]))
     _cap(text, tokens)
     try:
         tree = promql_parser.parse(text)
@@ -175,13 +165,13 @@ def _cap(text: str, tokens: list[Token]) -> None:
             operators += token.text in "+-*/%^==!=<=>="
         operators += token.text.lower() in {"and", "or", "unless"}
         deepest = max(deepest, depth)
-    if len(text) > _LONGEST or deepest > _DEEPEST or operators > _MOST_OPERATORS:
+    if len(text) > LONGEST or deepest > DEEPEST or operators > _MOST_OPERATORS:
         size = f"{len(text)} characters, {operators} operators, {deepest} levels of brackets"
         raise Unparsable(
             Problem(
                 "promql/size",
                 f"the query has {size}: too large to be parsed safely.",
-                f"Split it with recording rules: {_LONGEST} characters, {_MOST_OPERATORS} operators and {_DEEPEST} levels are the limit.",
+                f"Split it with recording rules: {LONGEST} characters, {_MOST_OPERATORS} operators and {DEEPEST} levels are the limit.",
             )
         )
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gwz_provision import access, bundle, normalise
+from gwz_provision.connecting import connected, require
 from gwz_provision.console import Console
 from gwz_provision.doctor.question import DEADLINE_SECONDS
 from gwz_provision.environment import Environment
-from gwz_provision.errors import EXIT_OK, Misconfigured
+from gwz_provision.errors import EXIT_OK
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse names its type in no other way
@@ -69,20 +70,14 @@ def _seconds(text: str) -> float:
 def _doctor(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from gwz_provision.doctor.examine import examine  # noqa: PLC0415 - --help does not wait for the parsers
     from gwz_provision.doctor.question import Question  # noqa: PLC0415
-    from gwz_provision.grafana import Grafana  # noqa: PLC0415 - its HTTP stack takes 0.3 s
 
     environ = Environment(environ)
     console: Console = options.console
     examined = bundle.load(options.bundle or bundle.shipped())
     question = Question(options.since, dict(options.var), options.deadline)
     question.check(examined)
-    if problems := access.problems(environ):
-        raise Misconfigured(problems, "`gwz-provision --help` lists the variables.")
-    found = access.Access.from_environment(environ)
-    console.redactor.learn(found.secrets)
-    for warning in found.warnings:
-        console.say(f"warning: {warning}")
-    with Grafana(found, trace=console.say if options.debug else None) as grafana:
+    require(access.problems(environ))
+    with connected(options, environ) as grafana:
         report = examine(examined, grafana.reader, question)
     console.out(json.dumps(report.document(), indent=2) if options.output == "json" else "\n".join(report.lines()))
     return report.exit_code
