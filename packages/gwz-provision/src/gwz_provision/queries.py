@@ -2,13 +2,15 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
 from gwz_provision.bundle import Dashboard, Json
+from gwz_provision.check.asked import panels
+from gwz_provision.check.substitution import BACKEND
 from gwz_provision.errors import Misconfigured, QueryFailed
 from gwz_provision.variables import Choice
 
@@ -16,13 +18,6 @@ INFINITY = "yesoreyeram-infinity-datasource"
 DEFAULT_SINCE = "now-6h"
 """The range of a dashboard that names none which begins so long before now: Grafana's own default."""
 
-# What the data source's backend in Grafana puts in by itself; all else must be gone before a query is asked.
-_BACKEND_MACROS = {
-    "prometheus": frozenset(
-        {"__interval", "__interval_ms", "__rate_interval", "__rate_interval_ms", "__range", "__range_s", "__range_ms"}
-    ),
-    "loki": frozenset({"__auto", "__interval", "__interval_ms", "__range", "__range_s", "__range_ms"}),
-}
 # Answered by the browser alone: other panels' results, and Grafana's own.
 _BROWSER_ONLY = frozenset({"datasource", "grafana"})
 # `$1` of label_replace and the `$` that ends a regular expression are no variables.
@@ -60,7 +55,7 @@ def queries(dashboard: Dashboard, since: str | None = None) -> list[Query]:
     """List every target that the browser would ask, those in collapsed rows too; `since` goes before the panels' ranges."""
     return [
         _query(dashboard, panel, target, since or _since_of(dashboard, panel))
-        for panel in _panels(dashboard.model.get("panels") or [])
+        for panel in panels(dashboard.model)
         for target in panel.get("targets") or []
         if not target.get("hide") and _source(panel, target).get("type") not in _BROWSER_ONLY
     ]
@@ -73,7 +68,7 @@ def substituted(query: Query, values: Mapping[str, Choice]) -> Query:
     target = filled(query.target, known, query.kind)
     source = target.get("datasource") or {}
     done = replace(query, target=target, datasource=source.get("uid", ""), kind=source.get("type", query.kind))
-    macros = _BACKEND_MACROS.get(query.kind, frozenset())
+    macros = BACKEND.get(query.kind, frozenset())
     left = [found[0] for found in _VARIABLE.finditer(done.text) if _name(found) not in macros]
     if left:
         raise QueryFailed(
@@ -122,12 +117,6 @@ def period(since: str) -> timedelta:
 def _since_of(dashboard: Dashboard, panel: Json) -> str:
     own = f"now-{panel['timeFrom']}" if panel.get("timeFrom") else (dashboard.model.get("time") or {}).get("from", "")
     return own if _SINCE.fullmatch(own) else DEFAULT_SINCE
-
-
-def _panels(panels: list[Json]) -> Iterator[Json]:
-    for panel in panels:
-        yield panel
-        yield from _panels(panel.get("panels") or [])
 
 
 def _source(panel: Json, target: Json) -> Json:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from gwz_provision.bundle import Bundle, Json
 from gwz_provision.check import promql
-from gwz_provision.check.asked import prometheus_rules
+from gwz_provision.check.asked import panels, prometheus_rules
 from gwz_provision.check.findings import Unparsable
 from gwz_provision.check.substitution import substituted
 from gwz_provision.errors import Misconfigured, ProvisionError
@@ -90,19 +90,14 @@ def _groups(name: str, text: str) -> list[Any]:
 def _asked(bundle: Bundle) -> Iterator[tuple[str, str]]:
     """List the queries of panels and alert rules with their data sources."""
     for dashboard in bundle.dashboards:
-        yield from _of_panels(dashboard.model.get("panels") or [])
+        for panel in panels(dashboard.model):
+            for target in panel.get("targets") or []:
+                source = target.get("datasource") or panel.get("datasource") or {}
+                yield str(source.get("uid")), str(target.get("expr") or "")
     for group in bundle.rule_groups:
         for rule in group.get("rules") or []:
             for item in rule.get("data") or []:
                 yield str(item.get("datasourceUid")), str((item.get("model") or {}).get("expr") or "")
-
-
-def _of_panels(panels: list[Json]) -> Iterator[tuple[str, str]]:
-    for panel in panels:
-        for target in panel.get("targets") or []:
-            source = target.get("datasource") or panel.get("datasource") or {}
-            yield str(source.get("uid")), str(target.get("expr") or "")
-        yield from _of_panels(panel.get("panels") or [])
 
 
 def _reached(text: str, made: dict[str, str]) -> list[str]:
