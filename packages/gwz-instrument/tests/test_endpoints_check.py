@@ -166,7 +166,7 @@ def test_a_slow_rate_is_waited_for(capsys, monkeypatch):
     """The 429s of the real limiter; it is the clock that is stubbed."""
     waited = []
     monkeypatch.setattr(asking, "_wait_s", lambda after: waited.append(after) or 1.05)
-    with running(monitoring_rate=20) as url:
+    with running(monitoring_rate=5) as url:
         code, out, _ = run(capsys, url, "--token", READER)
     assert code == 0, out
     assert set(waited) == {"1"}

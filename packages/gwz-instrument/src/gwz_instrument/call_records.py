@@ -105,7 +105,7 @@ class CallRecorder:
         if (span := call.span) is not None and span.is_recording():
             self._end(span, _call_attributes(call, outcome, bill), outcome)
         if call.exchange is not None:
-            call.exchange.facts.update(_fields(call, outcome, bill))
+            call.exchange.note(_fields(call, outcome, bill))
         if outcome.status in scores.FAILURES:
             self.tell(CallFailed(provider, model, outcome.error_type or outcome.status, seconds))
 

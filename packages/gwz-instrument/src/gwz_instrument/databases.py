@@ -101,7 +101,7 @@ class Query:
         token, span_token = self._token, self._span_token
         self._token = self._span_token = None
         if token is not None:
-            leave(token, span_token=span_token)
+            leave(token, span_token)
 
     def resume(self) -> None:
         """Be the current query here."""

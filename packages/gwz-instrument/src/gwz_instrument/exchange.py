@@ -3,9 +3,10 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextvars import ContextVar
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from opentelemetry import trace
@@ -51,6 +52,8 @@ class Exchange:
     """Where the recorders write that are used within the request: a `Recording`."""
     streams: set[Any] | None = None
     """The streams that are open of the calls that were made within it, each a `Watch`; none once it is over."""
+    facts: Mapping[str, Any] = MappingProxyType({})
+    """What the application, and the recorders that it used, said of this request: fields of its line."""
     left = False
     outer: int | None = None
     """Whose metrics count the request already, in an application that this one is mounted in."""
@@ -58,10 +61,9 @@ class Exchange:
     """What the server raised when the client had left: no exception of the application's."""
     _start_ns = 0
     _first_chunk_s = 0.0
-    _last_chunk_s = 0.0
+    last_chunk_s = 0.0
     _request_id = ""
     _headers: dict[bytes, bytes] | None = None
-    _facts: dict[str, Any] | None = None
     _metadata: dict[str, str] | None = None
 
     def __init__(self, scope: Scope, method: str) -> None:
@@ -100,7 +102,10 @@ class Exchange:
     @property
     def request_bytes(self) -> int:
         """Size of the request's body: what it declares, else what was read of it."""
-        declared = self.headers.get(b"content-length")
+        declared = None
+        for name, value in self.scope["headers"]:  # most requests are never asked for another of their headers
+            if name == b"content-length":
+                declared = value
         if declared is None or not declared.isdigit() or len(declared) > _MAX_LENGTH_DIGITS:
             return self.received_bytes
         return int(declared)
@@ -119,13 +124,6 @@ class Exchange:
         return self._request_id
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """What the application, and the recorders that it used, said of this request: fields of its line."""
-        if self._facts is None:
-            self._facts = {}
-        return self._facts
-
-    @property
     def metadata(self) -> dict[str, str]:
         """Structured metadata of this request's own line: its ids."""
         if self._metadata is None:
@@ -140,74 +138,37 @@ class Exchange:
         elif kind == "http.disconnect" and not self.ended_s:
             self.disconnected = True
 
-    def over(self, send: Send, other: Send) -> Send:
-        """Note a further part of a stream and pass it on to `send`; whatever else is sent is for `other`.
-
-        A stream has many parts, and each costs its reader time: no coroutine here, and no call that can be spared.
-        """
-        clock = time.perf_counter
-
-        def see_send(message: Message) -> Awaitable[None]:
-            try:
-                further = (
-                    self.chunks
-                    and message["type"] == "http.response.body"
-                    and message.get("more_body")
-                    and message.get("body")
-                )
-                if further:
-                    now = clock()
-                    self.sent_bytes += len(message["body"])
-                    gap = now - self._last_chunk_s
-                    if gap > self.longest_gap_s:  # noqa: PLR1730  # as below
-                        self.longest_gap_s = gap
-                    self.chunks += 1
-                    self._last_chunk_s = now
-            except Exception:  # noqa: BLE001  # nonsense: `other` looks at it again, and tells
-                further = False
-            return send(message) if further else other(message)
-
-        return see_send
-
     def see_sent(self, message: Message) -> bool:
         """Note what the application sends; whether it is the end of the response. Nonsense is the server's to refuse."""
-        if message.get("type") == "http.response.body":
+        kind = message.get("type")
+        if kind == "http.response.body":
             body = message.get("body")
             size = len(body) if body else 0
             more = message.get("more_body", False)
-        elif (other := self._see_other(message)) is None:
+        elif kind == "http.response.start":
+            status = message.get("status")
+            self.status = _CLIENT_CLOSED if self.disconnected else status if isinstance(status, int) else NO_RESPONSE
+            return False
+        elif (file := _file(message)) is None:
             return False
         else:
-            size, more = other
+            size, more = file
         now = time.perf_counter()
         if size:
             self.sent_bytes += size
             if self.chunks:
-                gap = now - self._last_chunk_s
+                gap = now - self.last_chunk_s
                 if gap > self.longest_gap_s:  # noqa: PLR1730  # max() costs as much as the rest of this block
                     self.longest_gap_s = gap
                 self.chunks += 1
-                self._last_chunk_s = now
+                self.last_chunk_s = now
             elif more:  # a body in one part is no stream
                 self.chunks = 1
-                self._first_chunk_s = self._last_chunk_s = now
+                self._first_chunk_s = self.last_chunk_s = now
         if more or self.ended_s:
             return False
         self.ended_s = now
         return True
-
-    def _see_other(self, message: Message) -> tuple[int, bool] | None:
-        """The size of a part that the server fetches itself, and whether more is to come; None for what is no part."""
-        kind = message.get("type")
-        if kind == "http.response.start":
-            status = message.get("status")
-            self.status = _CLIENT_CLOSED if self.disconnected else status if isinstance(status, int) else NO_RESPONSE
-        elif kind == "http.response.zerocopysend":
-            count = message.get("count")  # without one it is the rest of the file, whose size only the server knows
-            return count if isinstance(count, int) and count > 0 else 0, message.get("more_body", False)
-        elif kind == "http.response.pathsend":
-            return Path(message["path"]).stat().st_size, False
-        return None
 
     def end(self) -> None:
         """Stop the clock, once."""
@@ -235,15 +196,30 @@ class Exchange:
             for stream in list(streams):
                 stream.client_left()
 
+    def note(self, facts: Mapping[str, Any]) -> None:
+        """Add to its facts, or replace some."""
+        self.__dict__.setdefault("facts", {}).update(facts)
+
     def annotate(self, fact: str, attribute: str, value: object) -> None:
         """Note a fact for the line and the span."""
         try:
             text = str(value)[:_MAX_FACT]
         except Exception:  # noqa: BLE001  # the application's __str__ must not cost the request
             text = f"<{type(value).__name__}>"
-        self.facts[fact] = text
+        self.note({fact: text})
         if self.span is not None and self.span.is_recording():
             self.span.set_attribute(attribute, text)
+
+
+def _file(message: Message) -> tuple[int, bool] | None:
+    """The size of a part that the server fetches itself, and whether more is to come; None for what is no part."""
+    kind = message.get("type")
+    if kind == "http.response.zerocopysend":
+        count = message.get("count")  # without one it is the rest of the file, whose size only the server knows
+        return count if isinstance(count, int) and count > 0 else 0, message.get("more_body", False)
+    if kind == "http.response.pathsend":
+        return Path(message["path"]).stat().st_size, False
+    return None
 
 
 def ending(*, status: int | None, complete: bool, disconnected: bool, error: BaseException | None) -> Ending:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import time
 import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -126,23 +127,36 @@ class TelemetryMiddleware:
 
         pass_on = send if _never_raises(scope) else _over_who_left(exchange, send)
 
-        async def see_send(message: Message) -> None:
+        def see_send(message: Message) -> Awaitable[None]:
             ended = False
             try:
-                ended = exchange.see_sent(message)
-                if ended:
+                if (
+                    exchange.chunks
+                    and message.get("type") == "http.response.body"
+                    and message.get("more_body")
+                    and (part := message.get("body"))
+                ):  # as `see_sent` does, but a stream has many, and each costs its reader time: no call can be spared
+                    now = time.perf_counter()
+                    exchange.sent_bytes += len(part)
+                    gap = now - exchange.last_chunk_s
+                    if gap > exchange.longest_gap_s:  # noqa: PLR1730  # as there
+                        exchange.longest_gap_s = gap
+                    exchange.chunks += 1
+                    exchange.last_chunk_s = now
+                elif exchange.see_sent(message):
+                    ended = True
                     self._measure(exchange)
             except Exception:  # noqa: BLE001  # as above
                 self._complain("send", "metrics")
-            await pass_on(message)
             # An unhandled exception comes after the 500 that answers it, and belongs into the span and the line.
             if ended and not exchange.told and exchange.status != NO_RESPONSE:
-                self._tell(exchange)
+                return self._pass_last(exchange, pass_on, message)
+            return pass_on(message)
 
         token = current.set(exchange)
         span_token = None if exchange.span is None else otel_context.attach(trace.set_span_in_context(exchange.span))
         try:
-            await self.app(scope, see_receive, exchange.over(pass_on, see_send))
+            await self.app(scope, see_receive, see_send)
         except BaseException as error:
             exchange.error = error
             self._count_exception(exchange, error)
@@ -152,10 +166,16 @@ class TelemetryMiddleware:
                 self._measure_late(exchange)
             if not exchange.told:
                 self._tell(exchange)
-            self._leave(exchange)
+            exchange.left = True
+            if exchange.streams:
+                self._leave(exchange)
             exchange.error = exchange.lost = None  # their tracebacks hold this frame
             scope[_COUNTED_BY] = exchange.outer
-            leave(token, span_token=span_token)
+            leave(token, span_token)
+
+    async def _pass_last(self, exchange: Exchange, pass_on: Send, message: Message) -> None:
+        await pass_on(message)
+        self._tell(exchange)
 
     def _begin(self, scope: Scope) -> Exchange:
         if not self._kept_up:

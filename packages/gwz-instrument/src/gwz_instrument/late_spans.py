@@ -5,7 +5,7 @@ Imports the OpenTelemetry SDK and is therefore itself imported when traces start
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -91,10 +91,10 @@ class LateSpans:
         context = SpanContext(trace_id, span_id, False, TraceFlags(flags), wanted.trace_state)
         if wanted.decision is Decision.DROP:
             return NonRecordingSpan(context)
-        return LateSpan(context, lambda: self._make(context, name, parent, start_ns))
+        return LateSpan(self, context, name, parent, start_ns)
 
-    def _make(self, context: SpanContext, name: str, parent: Context, start_ns: int) -> Span:
-        """The same as the SDK makes it; its sampler says again what it said."""
+    def make(self, context: SpanContext, name: str, parent: Context, start_ns: int) -> Span:
+        """A span with these ids as the SDK makes it; its sampler says again what it said."""
         self.provider.ids.give((context.trace_id, context.span_id))
         try:
             return self.tracer.start_span(name, parent, SpanKind.SERVER, start_time=start_ns)
@@ -107,9 +107,13 @@ class LateSpan(Span):
 
     kind = SpanKind.SERVER
 
-    def __init__(self, context: SpanContext, make: Callable[[], Span]) -> None:
+    def __init__(self, late: LateSpans, context: SpanContext, name: str, parent: Context, start_ns: int) -> None:
+        # No closure: many wait at a time, and whatever the collector has to look at costs requests.
+        self._late = late
         self._context = context
-        self._make = make
+        self._name = name
+        self._parent = parent
+        self._start_ns = start_ns
         self._said: list[tuple[str, tuple[Any, ...]]] = []
         self._made: Span | None = None
 
@@ -173,7 +177,7 @@ class LateSpan(Span):
     def _be_made(self) -> Span:
         """The SDK's span, which has heard everything so far."""
         if self._made is None:
-            self._made = self._make()
+            self._made = self._late.make(self._context, self._name, self._parent, self._start_ns)
             for what, arguments in self._said:
                 getattr(self._made, what)(*arguments)
             self._said.clear()

@@ -33,7 +33,7 @@ class Block:
 
     def leave(self) -> None:
         """Go back to what was before; a generator that somebody else closes is in another context, see `around`."""
-        leave(self._token, span_token=self._span_token)
+        leave(self._token, self._span_token)
 
 
 class Steps:

@@ -82,7 +82,8 @@ class Task:
         """Go back to the request; the task goes on."""
         tokens, span_token = self._tokens, self._span_token
         self._tokens, self._span_token = [], None
-        leave(*tokens, span_token=span_token)
+        if tokens:
+            leave(tokens[0], span_token, *tokens[1:])
 
     def resume(self) -> None:
         """Leave whatever request is current here."""
