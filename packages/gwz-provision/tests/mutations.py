@@ -3,11 +3,13 @@
 import copy
 import re
 from collections.abc import Iterator
+from functools import reduce
 from typing import Any
 
 from gwz_provision.check.contract import OTHERS, Contract
 
 Json = dict[str, Any]
+Place = tuple[str | int, ...]
 Mutation = tuple[str, Json]
 """What was changed, and the panel or target that came of it."""
 
@@ -21,6 +23,15 @@ ALIKE = {
     "none": {"percent"},
     "short": {"reqps"},
 }
+FIELDS = (
+    *(f"transformations.options.{place}" for place in ("include.names", "byField", "mappings.fieldName")),
+    "fieldConfig.overrides.matcher.options",
+    *(
+        f"options.{place}"
+        for place in ("sortBy.displayName", "xField", "series.x", "series.y", "series.pointSize.field")
+    ),
+)
+MAKERS = ("targets.columns.text", "targets.legendFormat")
 UIDS = ("grafana_prometheus", "grafana_loki", "grafana_promtheus")
 
 
@@ -36,6 +47,7 @@ def of_panel(contract: Contract, panel: Json) -> Iterator[Mutation]:
     """Break a panel at one place, at every place in turn."""
     yield from _units(panel)
     yield from _own_uid(panel)
+    yield from _fields(panel)
     for number, target in enumerate(panel.get("targets") or ()):
         for what, changed in (*_names(contract, target), *_uids(target), *_json_paths(target)):
             yield what, {**panel, "targets": [*panel["targets"][:number], changed, *panel["targets"][number + 1 :]]}
@@ -85,6 +97,42 @@ def _own_uid(panel: Json) -> Iterator[Mutation]:
     for uid in UIDS if source and not source["uid"].startswith("--") else ():
         if uid != source["uid"]:
             yield f"panel uid {uid}", {**panel, "datasource": {**source, "uid": uid}}
+
+
+def _fields(panel: Json) -> Iterator[Mutation]:
+    """Misspell each name of a field: where the panel names it, and where a query makes one that the panel names."""
+    named = [
+        (path, text)
+        for place in FIELDS
+        for path, text in _texts(panel, place.split("."))
+        if path[0] != "fieldConfig" or panel["fieldConfig"]["overrides"][path[2]]["matcher"]["id"] == "byName"
+    ]
+    # Series that are called by an open set of labels may have any name.
+    if any("{{" in (one.get("legendFormat") or "").replace("{{level}}", "") for one in panel.get("targets") or ()):
+        return
+    used = {text for _, text in named}
+    made = [(path, text) for place in MAKERS for path, text in _texts(panel, place.split(".")) if text in used]
+    for path, text in (*named, *made):
+        for other in swaps(text):
+            yield f"field {'/'.join(map(str, path))} {text} → {other}", _put(panel, path, other)
+
+
+def _texts(value: Any, steps: list[str], path: Place = ()) -> Iterator[tuple[Place, str]]:
+    """List the texts at a place, which may lead through lists."""
+    if isinstance(value, list):
+        for number, one in enumerate(value):
+            yield from _texts(one, steps, (*path, number))
+    elif not steps and isinstance(value, str):
+        yield path, value
+    elif steps and isinstance(value, dict) and steps[0] in value:
+        yield from _texts(value[steps[0]], steps[1:], (*path, steps[0]))
+
+
+def _put(panel: Json, path: Place, value: str) -> Json:
+    changed = copy.deepcopy(panel)
+    parent = reduce(lambda inner, step: inner[step], path[:-1], changed)
+    parent[path[-1]] = value
+    return changed
 
 
 def _units(panel: Json) -> Iterator[Mutation]:

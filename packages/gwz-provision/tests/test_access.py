@@ -6,6 +6,7 @@ import pytest
 
 from gwz_provision.access import Access, problems
 from gwz_provision.environment import Environment
+from gwz_provision.errors import Misconfigured
 
 URL = {"GRAFANA_URL": "https://grafana.example.com/sub"}
 
@@ -41,16 +42,63 @@ def test_token_and_password_together_are_refused() -> None:
     assert problem == "GRAFANA_TOKEN is set, and so is GRAFANA_PASSWORD: unset the one that is not meant"
 
 
-@pytest.mark.parametrize("url", ["grafana:3000", "ftp://grafana", "http://", "localhost"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "grafana:3000",
+        "ftp://grafana",
+        "http://",
+        "localhost",
+        "http://grafana:abc",
+        "http://grafana:99999",
+        "http://grafana:99999999",
+        "http://grafana:0",
+        "http://[::1",
+        "http://a b/",
+        "http://.",
+        f"http://{'a' * 64}.com",
+        "http://grafana\n",
+    ],
+)
 def test_an_address_that_is_none_is_named(url: str) -> None:
     (problem,) = problems({"GRAFANA_URL": url, "GRAFANA_TOKEN": "t"})
-    assert repr(url) in problem
+    assert f"GRAFANA_URL is {url!r}, not an http:// or https:// address" in problem
 
 
-def test_credentials_in_the_address_are_refused_without_repeating_them() -> None:
-    (problem,) = problems({"GRAFANA_URL": "http://admin:s3cret@grafana", "GRAFANA_TOKEN": "t"})
-    assert "GRAFANA_USER" in problem
-    assert "s3cret" not in problem
+@pytest.mark.parametrize(
+    "url", ["HTTP://grafana:1", "http://[::1]:3000/sub", "https://grafana.日本", "http://my_grafana."]
+)
+def test_an_address_of_an_odd_form_is_one(url: str) -> None:
+    assert problems({"GRAFANA_URL": url, "GRAFANA_TOKEN": "t"}) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://admin:s3cret@grafana", "move them to GRAFANA_USER and GRAFANA_PASSWORD"),
+        ("http://admin:s3?cret@grafana", "move them to GRAFANA_USER and GRAFANA_PASSWORD"),
+        ("admin:s3cret@grafana:3000", "move them to GRAFANA_USER and GRAFANA_PASSWORD"),
+        ("http://grafana/?t=s3cret", "'http://grafana/' and more"),
+        ("http://grafana#s3cret", "'http://grafana' and more"),
+        ("ftp://grafana/?t=s3cret", "'ftp://grafana/', not an http"),
+    ],
+)
+def test_credentials_in_the_address_are_refused_without_repeating_them(url: str, words: str) -> None:
+    (problem,) = problems({"GRAFANA_URL": url, "GRAFANA_TOKEN": "t"})
+    assert words in problem
+    assert "cret" not in problem
+
+
+@pytest.mark.parametrize("token", ["t0k\nen", "t0ken ", "t0k\x00en", "t0k\r\nX-A: b", "\ufefft0ken", "t0ken\u65e5"])
+def test_a_token_that_no_header_can_carry_is_refused_without_repeating_it(token: str) -> None:
+    (problem,) = problems({**URL, "GRAFANA_TOKEN": token})
+    assert problem.startswith("GRAFANA_TOKEN holds a space, a line break or a letter that no token has")
+    assert "t0k" not in problem
+
+
+def test_what_is_no_text_is_told() -> None:
+    with pytest.raises(Misconfigured, match="GRAFANA_PASSWORD is not UTF-8 text"):
+        problems(Environment({**URL, "GRAFANA_USER": "u", "GRAFANA_PASSWORD": "caf\udce9"}))
 
 
 def test_the_credentials_stay_out_of_the_representation() -> None:
@@ -84,6 +132,8 @@ def test_a_user_works_in_the_organisation_that_is_named() -> None:
     [
         ({"GRAFANA_USER": "u", "GRAFANA_PASSWORD": "p"}, "main", "GRAFANA_ORG_ID is 'main', not a number from 1"),
         ({"GRAFANA_USER": "u", "GRAFANA_PASSWORD": "p"}, "0", "GRAFANA_ORG_ID is '0', not a number from 1"),
+        ({"GRAFANA_USER": "u", "GRAFANA_PASSWORD": "p"}, "\u0663", "GRAFANA_ORG_ID is '\u0663', not a number from 1"),
+        ({"GRAFANA_USER": "u", "GRAFANA_PASSWORD": "p"}, "9" * 5000, "GRAFANA_ORG_ID is '99999999999999999999', not a number from 1"),
         ({"GRAFANA_TOKEN": "t"}, "2", "GRAFANA_ORG_ID is set, and so is GRAFANA_TOKEN, which belongs to one organisation"),
     ],
 )  # fmt: skip

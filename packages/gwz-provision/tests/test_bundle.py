@@ -49,6 +49,21 @@ def test_the_shipped_receivers_are_there_one_by_one() -> None:
     assert not [key for key in build(load(shipped()), known).keys if key.kind in {"contact-point", "policy"}]
 
 
+@pytest.mark.parametrize(
+    ("environ", "folder"),
+    [
+        ({}, "https://github.com/Alpaca-Network/gatewayz-observability/blob/main/docs/runbooks"),
+        ({"GWZ_RUNBOOKS_URL": "https://wiki.internal/pages"}, "https://wiki.internal/pages"),
+    ],
+    ids=["the-project-s", "one-s-own"],
+)
+def test_alerts_lead_to_the_runbooks_wherever_they_are(environ: dict[str, str], folder: str) -> None:
+    rules = [item for item in build(load(shipped()), environ).resources if item.key.kind == "alert-rule"]
+    assert {rule.form["annotations"]["runbook_url"] for rule in rules} == {
+        f"{folder}/{rule.key.uid}.md" for rule in rules
+    }
+
+
 def test_a_folder_that_is_no_bundle_is_named(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match=r"cannot read index\.json: No such file") as caught:
         load(tmp_path)
@@ -58,19 +73,59 @@ def test_a_folder_that_is_no_bundle_is_named(tmp_path: Path) -> None:
 
 def test_broken_json_is_named_with_its_place(bundle_dir: Path) -> None:
     (bundle_dir / "f1" / "d1.json").write_text('{"uid": ')
-    with pytest.raises(Misconfigured, match=r"f1/d1\.json is not JSON: .*line 1"):
+    with pytest.raises(Misconfigured, match=r"f1/d1\.json: it is not JSON: .*line 1"):
         load(bundle_dir)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[" * 100_000, "it is nested too deeply"),
+        ('{"uid": "a", "uid": "b"}', "an object has the name 'uid' twice"),
+        ('{"uid": "a", "version": NaN}', "NaN is no number of JSON"),
+        (" " * 11_000_000, "it has 11000000 bytes, more than 10485760"),
+        ('{"uid": "a", "title": "\\udc00"}', "it holds half of a character"),
+    ],
+    ids=["deep", "twice", "nan", "large", "surrogate"],
+)
+def test_what_readers_of_json_differ_on_is_refused(bundle_dir: Path, text: str, words: str) -> None:
+    (bundle_dir / "f1" / "d1.json").write_text(text)
+    with pytest.raises(Misconfigured) as caught:
+        load(bundle_dir)
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{bundle_dir}: f1/d1.json: {words}")
+
+
+def test_every_place_of_another_form_is_named_at_once(bundle_dir: Path) -> None:
+    bend(bundle_dir, "f1/d1.json", panels=[{"id": "1", "targets": [None]}], time="now-1h")
+    bend(bundle_dir, "datasources.json", datasources=[{"uid": "p", "name": "P", "secureJsonData": {"pin": 4711}}])
+    (bundle_dir / "policies.json").write_text('{"routes": [{"receiver": "r", "object_matchers": [["a", "~", "b"]]}]}')
+    with pytest.raises(Misconfigured) as caught:
+        load(bundle_dir)
+    assert [problem.partition(": ")[2] for problem in caught.value.problems] == [
+        "datasources.json: datasources[0] has no type",
+        "datasources.json: datasources[0].secureJsonData.pin is something else, not a text",
+        'f1/d1.json: time is "now-1h", not an object',
+        'f1/d1.json: panels[0].id is "1", not a whole number',
+        "f1/d1.json: panels[0].targets[0] is null, not an object",
+        'policies.json: routes[0].object_matchers[0][1] is "~", not one of =, !=, =~, !~',
+    ]
+
+
+def test_null_counts_as_left_out(bundle_dir: Path) -> None:
+    bend(bundle_dir, "f1/d1.json", templating=None, panels=[{"id": 1, "datasource": None, "targets": None}])
+    assert load(bundle_dir).dashboards[0].model["panels"] == [{"id": 1}]
 
 
 def test_a_list_in_the_place_of_an_object_is_named(bundle_dir: Path) -> None:
     (bundle_dir / "datasources.json").write_text("[]")
-    with pytest.raises(Misconfigured, match=r"datasources\.json holds a list"):
+    with pytest.raises(Misconfigured, match=r"datasources\.json: it is \[\], not an object"):
         load(bundle_dir)
 
 
 def test_an_entry_without_its_keys_is_named(bundle_dir: Path) -> None:
     bend(bundle_dir, "index.json", folders=[{"title": "Backend"}])
-    with pytest.raises(Misconfigured, match="entry without 'uid'"):
+    with pytest.raises(Misconfigured, match=r"index\.json: folders\[0\] has no uid"):
         load(bundle_dir)
 
 

@@ -455,7 +455,7 @@ def test_the_servers_own_metrics_pass_unless_they_are_a_slip(contract: Contract)
     assert contract.find("myapp_calls") is None
 
 
-@pytest.mark.parametrize(("text", "words"), [("{", "is not a contract"), ("{}", "is not a contract: KeyError"), (None, "cannot read the contract")])  # fmt: skip
+@pytest.mark.parametrize(("text", "words"), [("{", "is not a contract"), ("{}", "is not a contract: it has no metrics"), ("[]", "is not a contract: it is \\[\\], not an object"), ("[" * 100_000, "nested too deeply"), (None, "cannot read the contract")])  # fmt: skip
 def test_a_contract_that_cannot_be_used_is_named_with_its_cure(tmp_path: Path, text: str | None, words: str) -> None:
     file = tmp_path / "contract.json"
     if text is not None:

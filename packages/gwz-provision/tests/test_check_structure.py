@@ -217,6 +217,8 @@ def test_routes_contact_points_and_rules_as_our_bundle_holds_them_are_sound(tmp_
         "d_json": DASHBOARD,
         "policies_json": {"schema": 1, "generated": "x", "routes": [{"receiver": "c", "object_matchers": [], "continue": True}]},
         "contactpoints_json": {"contactPoints": [CONTACT]},
+        # As YAML reads `severity: 1` without quotes.
+        "r_yml": json.dumps({"groups": [{"name": "g", "folder": "f", "interval": 60, "rules": [rule(labels={"severity": 1, "page": True})]}]}),
     }  # fmt: skip
     assert findings(tmp_path, **files) == []
 
@@ -285,6 +287,8 @@ def test_without_contact_points_among_the_files_nobody_knows_which_there_are(tmp
         ("groups: [{name: g, rules: []}, {name: g, rules: [{alert: a, expr: up}]}]", "rule/group", "2 groups have the name 'g'"),
         ("groups: [{name: g, intervall: 1m, rules: [{alert: a, expr: up}]}]", "alert/key", "Did you mean interval?"),
         ("groups: [", "file/unreadable", "it is not YAML"),
+        ("groups: [{name: g, name: h, rules: [{record: a, expr: up}]}]", "file/unreadable", "the name 'name' twice"),
+        ("groups: &a [{name: g, rules: *a}]", "file/unreadable", "nested too deeply"),
     ],
 )  # fmt: skip
 def test_a_fault_of_a_rule_file_is_found(tmp_path: Path, text: str, id_: str, words: str) -> None:
@@ -298,14 +302,30 @@ def test_a_fault_of_a_rule_file_is_found(tmp_path: Path, text: str, id_: str, wo
         ('{"name": "x", "version": 1}', "file/unknown", "it has the keys name, version"),
         ("[1, 2]", "file/unknown", "a list at its top"),
         ('{"folders": [], "dashboards": null}', "file/unknown", "dashboards, folders"),
-        ('{"groups": [{"rules": 5}]}', "file/shape", "not iterable"),
+        ('{"groups": [{"rules": 5}]}', "file/shape", "groups[0].rules is 5, not a list."),
         ("{", "file/unreadable", "cannot be read"),
         ("[" * 100_000, "file/unreadable", "nested too deeply"),
-        ('{"panels": 5, "title": "x", "uid": "x"}', "file/shape", "not shaped as Grafana writes it"),
-        ('{"panels": [{"id": 1, "targets": {"a": 1}, "gridPos": 7}], "title": "x", "uid": "x"}', "", ""),
-        (json.dumps({**DASHBOARD, "uid": "z", "templating": [1]}), "file/shape", ""),
+        ('{"a":' * 200 + "1" + "}" * 200, "file/unreadable", "nested too deeply: more than 100 levels"),
+        ('{"uid": "x", "uid": "y", "panels": []}', "file/unreadable", "the name 'uid' twice"),
+        ('{"uid": "x", "panels": [], "version": NaN}', "file/unreadable", "NaN is no number"),
+        ('{"uid": "x", "panels": [], "version": 1e999}', "file/unreadable", "1e999 is no number"),
+        ('{"uid": "x", "panels": [], "title": "\\ud83d"}', "file/unreadable", "half of a character"),
+        ("[" + "0," * 1_100_000 + "0]", "file/unreadable", "holds more than 1000000 values"),
+        ('{"panels": 5, "title": "x", "uid": "x"}', "file/shape", "panels is 5, not a list."),
+        ('{"panels": [null, {"panels": ["x"]}], "title": "x", "uid": "x"}', "file/shape", 'panels[1].panels[0] is "x", not an object.'),
+        ('{"panels": [{"id": 1, "targets": {"a": 1}, "gridPos": 7}], "title": "x", "uid": "x"}', "file/shape", "panels[0].targets is an object, not a list."),
+        (json.dumps({**DASHBOARD, "uid": "z", "templating": [1]}), "file/shape", "templating is [1], not an object."),
+        (json.dumps({**DASHBOARD, "uid": "z", "templating": {"list": [{"type": "custom"}]}}), "file/shape", "templating.list[0] has no name."),
+        (json.dumps({**DASHBOARD, "uid": "z", "templating": {"list": [{"name": "v", "current": "x"}]}}), "file/shape", 'templating.list[0].current is "x", not an object.'),
+        (json.dumps({**DASHBOARD, "uid": "z", "panels": [{"id": 1, "targets": [{"refId": "A", "limit": "abc"}]}]}), "file/shape", 'targets[0].limit is "abc", not a number.'),
+        ('{"contactPoints": 5}', "file/shape", "contactPoints is 5, not a list."),
+        ('{"contactPoints": [null]}', "file/shape", "contactPoints[0] is null, not an object."),
+        ('{"contactPoints": [{"uid": "c", "type": "webhook", "settings": {"url": "x"}}]}', "alert/receiver", "the contact point has no name."),
+        ('{"routes": ["x"]}', "file/shape", 'routes[0] is "x", not an object.'),
+        ('{"routes": [{"receiver": "r", "object_matchers": [["a", "="]]}]}', "file/shape", 'routes[0].object_matchers[0] is ["a", "="], not a list of 3.'),
+        ('{"routes": [{"receiver": "r", "object_matchers": [["a", "==", "b"]]}]}', "file/shape", 'object_matchers[0][1] is "==", not one of =, !=, =~, !~.'),
     ],
-)
+)  # fmt: skip
 def test_a_file_that_is_no_dashboard_is_named_and_the_rest_is_checked(
     tmp_path: Path, text: str, id_: str, words: str
 ) -> None:

@@ -35,11 +35,20 @@ def test_a_missing_bundle_is_a_usage_error(capsys: pytest.CaptureFixture[str], t
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(["--var", "app"], "'app' is not NAME=VALUE"), (["--output", "xml"], "invalid choice: 'xml'")],
+    [
+        (["doctor", "--var", "app"], "'app' is not NAME=VALUE"),
+        (["doctor", "--output", "xml"], "invalid choice: 'xml'"),
+        *(
+            ([name, f"--wait={time}"], f"{time!r} is not a time such as 60s or 2m, and at most 1d")
+            for name in ("plan", "apply", "destroy", "status", "export")
+            for time in ("soon", "-1s", "1e30", "inf", "2d", "9" * 18 + "d")
+        ),
+        (["plan", f"--wait={'9' * 400}s"], f"'{'9' * 20}…' is not a time"),
+    ],
 )
 def test_a_wrong_option_exits_with_two(capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(["doctor", *arguments])
+        main(arguments)
     assert caught.value.code == 2
     assert words in capsys.readouterr().err
 

@@ -104,7 +104,7 @@ def test_doctor_after_apply(command: Command, bundle_dir: Path, environment: dic
     assert command("doctor", "--bundle", bundle_dir, GRAFANA_PASSWORD="wrong").code == 3
 
 
-@pytest.mark.parametrize("time", ["soon", "0s", "-1s"])
+@pytest.mark.parametrize("time", ["soon", "0s", "-1s", "1e30", "inf", "nan", "2d", "9" * 18 + "d"])
 def test_a_deadline_is_a_time(command: Command, time: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         command("doctor", f"--deadline={time}")

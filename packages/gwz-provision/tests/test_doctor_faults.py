@@ -108,7 +108,7 @@ def test_a_plugin_that_is_not_there(real_place: Place) -> None:
 
 def test_a_data_source_that_is_not_there_makes_its_queries_wait_as_one(ward: Ward) -> None:
     report = ward.examine(bundle(board(promql("nowhere", "a"), promql("nowhere", "b"))))
-    named(report, "datasource:nowhere", "2 queries wait for this", "gwz-provision apply")
+    named(report, "datasource:nowhere", "2 queries wait for this", "correct the uid that the dashboard names")
     assert states(report) == ["waiting", "waiting"]
     assert [answer.hop for answer in report.answers] == ["datasource:nowhere"] * 2
 
@@ -543,7 +543,7 @@ def test_one_call_for_each_data_source_and_dashboard(ward: Ward, prometheus: str
 
 def test_no_time_at_all_ends_the_questions(ward: Ward, prometheus: str) -> None:
     report = ward.examine(bundle(board(promql(prometheus, "app_info"))), seconds=0.0)
-    assert report.first_broken_hop == "grafana"
+    assert (report.first_broken_hop, report.exit_code) == ("deadline", EXIT_FINDINGS)
     assert "no time left" in first(report).cause
 
 

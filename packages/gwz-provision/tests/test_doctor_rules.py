@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 import yaml
+from proxy import Answered
 from running import Command
 
 from gwz_provision import recording
 from gwz_provision.bundle import Bundle, Dashboard, load, shipped
 from gwz_provision.cli import main
 from gwz_provision.errors import Misconfigured, Refused
+from gwz_provision.shapes import misfit
 
 RULES = """groups:
 - name: one
@@ -49,12 +51,14 @@ class Asked:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def proxied(self, uid: str, address: str, params: Any) -> Any:
+    def proxied(self, uid: str, address: str, params: Any, shape: Any) -> Any:
         self.asked.append(f"{uid} {address} {params}")
         if self._error:
             raise self._error
         rules = [{"name": name, "type": "recording", "record": name} for name in self._loaded]
-        return {"status": "success", "data": {"groups": [{"rules": rules}]}}
+        answer = {"status": "success", "data": {"groups": [{"rules": rules}]}}
+        assert misfit(answer, shape) == ""
+        return answer
 
 
 def test_what_panels_and_alert_rules_read_is_needed_and_what_that_is_made_of() -> None:
@@ -132,3 +136,13 @@ def test_plan_and_apply_ask_once_and_only_when_the_data_source_is_there(command:
     command.proxy.calls.clear()
     command.apply(with_rules)
     assert rules_asked(command) == 1
+
+
+def test_an_answer_that_is_none_is_one_warning_of_an_apply_that_succeeds(command: Command, with_rules: Path) -> None:
+    def tell(_method: str, path: str, _write: int) -> None:
+        if "api/v1/rules" in path:
+            raise Answered(200, b'{"data": 5}')
+
+    command.proxy.before = tell
+    run = command("apply", "--bundle", with_rules)
+    assert (run.code, run.err.count("warning: whether the recording rules that panels read are loaded")) == (0, 1)

@@ -301,8 +301,10 @@ def test_versions_that_we_do_not_know_are_refused(
         }.items():
             monkeypatch.setenv(name, value)
         assert main(["plan", "--bundle", str(tiny)]) == code
-    if code:
-        assert f"This is Grafana {version}" in capsys.readouterr().err
+        assert (main(["doctor", "--bundle", str(tiny)]) == 6) == (code == 6)
+    out, err = capsys.readouterr()
+    for said in (out, err):
+        assert (f"This is Grafana {version}; gwz-provision knows 11.0 to 11.6." in said) == (code == 6)
 
 
 def test_a_grafana_that_still_starts_is_waited_for(

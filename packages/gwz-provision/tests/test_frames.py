@@ -61,3 +61,4 @@ def test_a_search_counts_its_traces() -> None:
 def test_an_error_stands_with_the_query() -> None:
     assert error_of({"error": "parse error", "status": 400}) == "parse error"
     assert error_of({"frames": [], "status": 200}) == ""
+    assert len(error_of({"error": "x" * 3_000_000})) == 2000

@@ -94,10 +94,10 @@ def test_a_port_where_nothing_listens_is_unreachable() -> None:
 def test_a_login_page_is_not_taken_for_grafana(body: str, content_type: str) -> None:
     with (
         answering(body=body, content_type=content_type) as (grafana, _),
-        pytest.raises(NotGrafana, match="other than JSON") as caught,
+        pytest.raises(NotGrafana, match="other than") as caught,
     ):
         grafana.reader.login()
-    assert "login page" in caught.value.cure
+    assert "Point GRAFANA_URL at Grafana itself" in caught.value.cure
 
 
 def test_a_redirect_is_not_followed() -> None:
@@ -129,6 +129,20 @@ def test_each_answer_becomes_its_own_error_with_the_server_s_words(
         grafana.writer().create_folder("f1", "Backend")
     assert type(caught.value) is kind
     assert caught.value.cure
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ('{"message": "because"}', "because"),
+        ('{"detail": "Redis is away"}', "Redis is away"),
+        ('{"message": null}', "it gave no reason"),
+        ("", "it gave no reason"),
+    ],
+)
+def test_the_words_of_a_refusal_are_those_that_there_are(body: str, words: str) -> None:
+    with answering(400, body) as (grafana, _), pytest.raises(Refused, match=words):
+        grafana.writer().create_folder("f1", "Backend")
 
 
 def test_a_service_account_is_no_user_and_yet_logged_in() -> None:
@@ -168,7 +182,7 @@ def test_a_failed_query_s_answer_is_returned_for_its_reason() -> None:
     body = {"results": {"A": {"status": 400, "error": "parse error"}}}
     with answering(400, json.dumps(body)) as (grafana, seen):
         target = {"refId": "A", "expr": "(", "datasource": {"uid": "p"}}
-        assert grafana.reader.query([target], "now-15m") == body
+        assert grafana.reader.query([target], "now-15m") == body["results"]
     sent = json.loads(seen[0][2])
     assert (sent["from"], sent["to"], sent["queries"][0]["expr"]) == ("now-15m", "now", "(")
 

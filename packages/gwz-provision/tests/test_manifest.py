@@ -16,7 +16,10 @@ from gwz_provision.resources import Key
 
 
 def found(bundle: Path, environ: Any = generated.VARIABLES) -> list[str]:
-    return problems(load(bundle), environ)
+    try:
+        return problems(load(bundle), environ)
+    except Misconfigured as error:
+        return list(error.problems)
 
 
 def test_a_whole_bundle_has_no_problems_and_all_its_resources(tiny: Path) -> None:
@@ -38,7 +41,7 @@ def test_every_variable_that_is_not_set_is_named_with_who_needs_it(tiny: Path) -
     ]
 
 
-@pytest.mark.parametrize("address", ["prometheus:9090", "http://", "http://a b", "/api"])
+@pytest.mark.parametrize("address", ["prometheus:9090", "http://", "http://a b", "/api", "http://loki:99999"])
 def test_an_address_that_leads_nowhere_is_named_with_its_variable(tiny: Path, address: str) -> None:
     assert found(tiny, {**generated.VARIABLES, "GRAFANA_LOKI_URL": address}) == [
         f"data source grafana_loki has the url {address!r}, not an http:// or https:// address with a host: correct GRAFANA_LOKI_URL"
@@ -77,6 +80,16 @@ def test_another_header_s_value_is_a_secret(tiny: Path) -> None:
     assert "key-canary" in build(load(tiny), {**generated.VARIABLES, "LOKI_TENANT": "key-canary"}).secrets
 
 
+@pytest.mark.parametrize("value", ["a\nX-Evil: 1", "a\x00", " a", "\u65e5\u672c", "a\x7f"])
+def test_what_no_header_can_carry_is_refused_without_repeating_it(tiny: Path, value: str) -> None:
+    with_tenant(tiny)
+    assert found(tiny, {**generated.VARIABLES, "LOKI_TENANT": value, "GWZ_API_TOKEN": value}) == [
+        f"data source {uid} cannot be given {name}: it holds a line break, a space at its edge or a letter beyond ASCII, which no header may have"
+        for uid, name in (("grafana_loki", "LOKI_TENANT"), ("gatewayz_api", "GWZ_API_TOKEN"))
+    ]
+    assert found(tiny, {**generated.VARIABLES, "LOKI_TENANT": "a|b c"}) == []
+
+
 def test_grafana_s_own_variables_stay(tiny: Path) -> None:
     bend(tiny, "boards/gwz-board-0.json", lambda it: it.update(description="${DS_PROMETHEUS} ${__from}"))
     resources = {item.key: item for item in build(load(tiny), generated.VARIABLES).resources}
@@ -92,7 +105,7 @@ def test_grafana_s_own_variables_stay(tiny: Path) -> None:
         ("index.json", lambda it: it["folders"][0].update(parent="gwz-deep"), "folder 'gwz-backend' is inside itself"),
         ("index.json", lambda it: it["folders"][1].update(title="Backend", parent=""), "2 folders in 'the root' are called 'Backend'"),
         ("datasources.json", lambda it: it["datasources"][1].update(isDefault=True), "are all the default: only one can be"),
-        ("datasources.json", lambda it: it["datasources"][1].pop("type"), "data source 'grafana_loki' has no type"),
+        ("datasources.json", lambda it: it["datasources"][1].pop("type"), "datasources.json: datasources[1] has no type"),
         ("alerts/latency.json", lambda it: it["groups"][0].update(interval="often"), "has the interval 'often', not a duration"),
         ("alerts/latency.json", lambda it: it["groups"][0].update(folder="gwz-none"), "is in folder 'gwz-none', which is not declared"),
         ("alerts/latency.json", lambda it: it["groups"][0].pop("interval"), "rule group 'latency a/b' has no interval"),
@@ -110,7 +123,7 @@ def test_grafana_s_own_variables_stay(tiny: Path) -> None:
         ("contact-points.json", lambda it: it["contactPoints"][1].update(type="email"), "has the type email and not addresses in its settings"),
         ("contact-points.json", lambda it: it["contactPoints"][1].update(type="pagerduty"), "has the type pagerduty and not integrationKey in its settings"),
         ("alerts/latency.json", lambda it: it["groups"][0]["rules"][0].update(notification_settings={"receiver": "GatwayZ"}), "sends to 'GatwayZ', which is no contact point of the bundle"),
-        ("contact-points.json", lambda it: it["contactPoints"][0].pop("name"), "contact point 'gwz-webhook' has no name"),
+        ("contact-points.json", lambda it: it["contactPoints"][0].pop("name"), "contact-points.json: contactPoints[0] has no name"),
         ("policies.json", lambda it: it["routes"][0].update(receiver="Nobody"), "the route to 'Nobody' has a receiver that is no contact point"),
         ("policies.json", lambda it: it["routes"][0].update(group_by_str="a"), "has group_by_str, which we do not write"),
         ("policies.json", lambda it: it["routes"][0].update(group_wait="soon"), "has group_wait 'soon', which is not a duration"),

@@ -1,6 +1,7 @@
 """Queries found in dashboards, and the values put into them."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -35,10 +36,55 @@ def test_every_target_of_every_panel_is_found_with_its_data_source() -> None:
     assert found[0].target["datasource"] == {"uid": "p", "type": "prometheus"}
 
 
-def test_what_the_browser_does_not_ask_is_not_asked() -> None:
-    hidden = {"refId": "A", "hide": True, "datasource": {"uid": "p", "type": "prometheus"}}
-    other_panel = {"refId": "B", "datasource": {"uid": "-- Dashboard --", "type": "datasource"}}
-    assert queries(Dashboard("f", {"uid": "d", "panels": [{"id": 1, "targets": [hidden, other_panel]}]})) == []
+def test_what_lacks_a_name_gets_the_one_that_the_browser_gives_it() -> None:
+    panels = [
+        {"id": 4, "targets": [{"refId": "B"}, {}, {"refId": "A"}, {"refId": ""}]},
+        {"targets": [{}]},
+        {"targets": [{} for _ in range(27)]},
+    ]
+    found = [(item.panel, item.ref) for item in queries(Dashboard("f", {"uid": "d", "panels": panels}))]
+    assert found[:6] == [(4, "B"), (4, "C"), (4, "A"), (4, "D"), (5, "A"), (6, "A")]
+    assert found[-2:] == [(6, "Z"), (6, "AA")]
+    assert len(set(found)) == len(found)
+
+
+def test_a_data_source_may_be_named_by_a_text_or_by_nothing() -> None:
+    panels = [{"id": 1, "datasource": "Prometheus", "targets": [{"refId": "A"}, {"refId": "B", "datasource": "Loki"}]}, {"id": 2, "targets": [{"refId": "A"}]}]  # fmt: skip
+    found = queries(Dashboard("f", {"uid": "d", "panels": panels}))
+    assert [item.target["datasource"] for item in found] == [{"uid": "Prometheus"}, {"uid": "Loki"}, {}]
+    assert [item.datasource for item in found] == ["Prometheus", "Loki", ""]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        {"hide": True, "datasource": {"uid": "p", "type": "prometheus"}},
+        {"datasource": {"uid": "-- Dashboard --", "type": "datasource"}},
+        {"datasource": {"uid": "-- Mixed --"}},
+        {"datasource": "-- Grafana --"},
+        {"datasource": {"uid": "grafana"}},
+    ],
+)
+def test_what_the_browser_does_not_ask_is_not_asked(target: Any) -> None:
+    panels = [{"id": 1, "targets": [{"refId": "A", **target}]}]
+    assert queries(Dashboard("f", {"uid": "d", "panels": panels})) == []
+
+
+def test_what_annotations_ask_is_asked_and_may_find_nothing() -> None:
+    prometheus = {"uid": "p", "type": "prometheus"}
+    listed = [
+        {"name": "Restarts", "datasource": prometheus, "expr": "changes(a[1m]) > 0"},
+        {"name": "Lines", "datasource": "Logs", "target": {"expr": '{a="b"}', "refId": "Anno"}},
+        {"name": "Off", "enable": False, "datasource": prometheus, "expr": "a"},
+        {"name": "Alerts", "builtIn": 1, "datasource": {"uid": "-- Grafana --", "type": "grafana"}},
+        {"name": "Tags", "datasource": prometheus, "target": {"tags": []}},
+    ]
+    found = queries(Dashboard("f", {"uid": "d", "time": {"from": "now-1h"}, "annotations": {"list": listed}}))
+    assert [(item.id, item.datasource, item.text, item.since) for item in found] == [
+        ("query:d/0/Restarts", "p", "changes(a[1m]) > 0", "now-1h"),
+        ("query:d/0/Lines", "Logs", '{a="b"}', "now-1h"),
+    ]
+    assert all(item.may_be_empty for item in found)
 
 
 def test_the_range_is_the_panel_s_own_else_the_dashboard_s_else_grafana_s() -> None:
@@ -49,6 +95,10 @@ def test_the_range_is_the_panel_s_own_else_the_dashboard_s_else_grafana_s() -> N
     assert [item.since for item in queries(board, "now-5m")] == ["now-5m", "now-5m"]
     absolute = Dashboard("f", {"uid": "d", "time": {"from": "2026-01-01"}, "panels": panels[1:]})
     assert [item.since for item in queries(absolute)] == ["now-6h"]
+    epoch = Dashboard("f", {"uid": "d", "time": {"from": 1767225600000}, "panels": panels[1:]})
+    assert [item.since for item in queries(epoch)] == ["now-6h"]
+    endless = Dashboard("f", {"uid": "d", "panels": [{**panels[0], "timeFrom": "999999999999d"}]})
+    assert [item.since for item in queries(endless)] == ["now-6h"]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +148,12 @@ def test_a_data_source_may_be_a_variable() -> None:
     assert (done.datasource, done.kind) == ("p1", "prometheus")
 
 
+def test_a_data_source_whose_variable_has_no_value_is_not_asked() -> None:
+    target = {"expr": "up", "refId": "A", "datasource": {"uid": "${ds}", "type": "prometheus"}}
+    with pytest.raises(QueryFailed, match=r"\$\{ds\} has no value, so this was not asked: up"):
+        substituted(Query("d", 1, "A", "${ds}", "prometheus", target), {})
+
+
 def test_a_name_that_only_begins_alike_is_another_variable() -> None:
     with pytest.raises(QueryFailed, match=r"\$application has no value"):
         ask('up{a="$application"}', app="x")
@@ -140,7 +196,10 @@ def test_a_period_is_read_as_grafana_writes_it(text: str, expected: object) -> N
     assert period(text) == expected
 
 
-@pytest.mark.parametrize("text", ["15m", "now", "now-m", "now-1y", "yesterday"])
+@pytest.mark.parametrize(
+    "text",
+    ["15m", "now", "now-m", "now-1y", "yesterday", "now-0m", "now+5m", "now-60y", "now-99999d", "now-999999999999d"],
+)
 def test_another_period_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(Misconfigured, match="now-15m") as caught:
         period(text)

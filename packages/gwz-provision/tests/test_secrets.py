@@ -9,9 +9,11 @@ import generated
 import pytest
 from proxy import Answered
 from raw import Place
+from replying import Reply, answer, replying
 from running import Command, Run
 
-from gwz_provision.redaction import Redactor
+from gwz_provision import bundle
+from gwz_provision.cli import main
 
 CANARIES = {name: value for name, value in generated.VARIABLES.items() if "canary" in value}
 NEW = "rotated-canary-4b4b"
@@ -130,8 +132,45 @@ def test_what_everybody_can_read_holds_no_quick_digest(command: Command, place: 
         assert not hashlib.new(name, token, usedforsecurity=False).hexdigest().startswith(mark["secrets"])
 
 
-def test_the_redactor_knows_the_spellings_of_a_secret() -> None:
-    redactor = Redactor(['p@ss "word"/ü', "http://me:hidden-part@host/x"])
-    text = 'p@ss "word"/ü p%40ss%20%22word%22%2F%C3%BC p@ss \\"word\\"/\\u00fc hidden-part'
-    assert redactor(text) == "*** *** *** ***"
-    assert Redactor(["abc"])("abc is too short to be hidden") == "abc is too short to be hidden"
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_what_servers_say_of_addresses_is_covered_by_the_doctor(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], output: str
+) -> None:
+    """In the URL of a data source, in the words in which Grafana failed to reach one, and in what Prometheus scrapes."""
+    address = f"http://user:{IN_URL}@host:1/x?token={NEW}"
+    sources = [{**item, "url": address} for item in bundle.load(bundle.shipped()).datasources]
+    down = {
+        "labels": {"job": "gatewayz_api", "instance": "host:1"},
+        "scrapeUrl": address,
+        "health": "down",
+        "lastError": f'Get "{address}": {CANARIES["GWZ_API_TOKEN"]}',
+    }
+    answers: dict[str, Reply] = {
+        "health": answer('{"database": "ok", "version": "11.0.0"}'),
+        "/grafana_loki/health": answer(json.dumps({"message": f'Get "{address}": refused'}), "500 Ill"),
+        "/user": answer('{"id": 1}'),
+        "permissions": answer('{"datasources:read": [], "datasources:query": []}'),
+        "/datasources": answer(json.dumps(sources)),
+        "targets?state=active": answer(json.dumps({"data": {"activeTargets": [down]}})),
+        "rules?type=record": answer('{"data": {"groups": []}}'),
+        "runtimeinfo": answer('{"data": {}}'),
+        "/ds/query": answer(json.dumps({"results": {"A": {"error": f'Post "{address}": weird'}}})),
+    }
+
+    def choose(path: str) -> Reply:
+        return next((reply for end, reply in reversed(answers.items()) if path.endswith(end)), answer("[]"))
+
+    with replying(choose) as server:
+        for name, value in {
+            "GRAFANA_URL": server.url,
+            "GRAFANA_TOKEN": "t0ken",
+            "GWZ_API_TOKEN": CANARIES["GWZ_API_TOKEN"],
+        }.items():
+            monkeypatch.setenv(name, value)
+        assert main(["doctor", "--output", output]) == 8
+    out, err = capsys.readouterr()
+    assert leaks(out, err) == []
+    assert "***@host:1/x?token=***" in out
+    assert "cannot scrape http://***@host:1/x?token=*** (job gatewayz_api)" in out
+    if output == "json":
+        assert json.loads(out)["first_broken_hop"]

@@ -135,6 +135,11 @@ def test_what_stands_in_the_environment_or_in_a_named_file_is_as_good_as_a_path(
         ({"GRAFANA_CA_CERT": "ca.pem", "GRAFANA_INSECURE_SKIP_VERIFY": "1"}, "GRAFANA_CA_CERT is set, and so is GRAFANA_INSECURE_SKIP_VERIFY"),
         ({"GRAFANA_CA_CERT": "ca.pem", "GRAFANA_URL": "http://grafana"}, "GRAFANA_CA_CERT is set, and GRAFANA_URL begins with http://"),
         ({"GRAFANA_INSECURE_SKIP_VERIFY": "maybe"}, "GRAFANA_INSECURE_SKIP_VERIFY is 'maybe': write true or false"),
+        ({"GRAFANA_INSECURE_SKIP_VERIFY": "yes", "GRAFANA_URL": "HTTP://grafana"}, "GRAFANA_INSECURE_SKIP_VERIFY is set, and GRAFANA_URL begins with http://"),
+        ({"GRAFANA_CA_CERT": "-----BEGIN CERTIFICATE-----\nä"}, "GRAFANA_CA_CERT cannot be read: it is not ASCII text"),
+        ({"GRAFANA_CA_CERT": "x" * 5000}, "GRAFANA_CA_CERT cannot be read: File name too long"),
+        ({"GRAFANA_CA_CERT": "a\x00b"}, "GRAFANA_CA_CERT is 'a\\x00b', which cannot be read"),
+        ({"GRAFANA_CA_CERT": "/dev"}, "GRAFANA_CA_CERT is '/dev', which cannot be read: Is a directory"),
     ],
 )  # fmt: skip
 def test_settings_that_contradict_each_other_are_told_before_the_first_call(
@@ -148,8 +153,16 @@ def test_settings_that_contradict_each_other_are_told_before_the_first_call(
     assert words in problem
 
 
+def test_a_key_without_its_header_is_not_repeated(authority: Authority) -> None:
+    bare = "".join(authority.text("client.key").splitlines()[1:-1])
+    (problem,) = problems({**ENVIRON, "GRAFANA_TLS_CERT": authority.file("client.pem"), "GRAFANA_TLS_KEY": bare})
+    assert problem.startswith("GRAFANA_TLS_KEY cannot be read: ")
+    assert bare[:20] not in problem
+
+
 @pytest.mark.parametrize("value", ["false", "0", "F"])
-def test_a_no_is_a_no(value: str) -> None:
-    environ = {**ENVIRON, "GRAFANA_INSECURE_SKIP_VERIFY": value}
+@pytest.mark.parametrize("url", ["https://grafana", "http://grafana"])
+def test_a_no_is_a_no(url: str, value: str) -> None:
+    environ = {**ENVIRON, "GRAFANA_URL": url, "GRAFANA_INSECURE_SKIP_VERIFY": value}
     assert problems(environ) == []
     assert not Access.from_environment(environ).insecure

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from gwz_provision.bundle import Dashboard
+from gwz_provision.errors import QueryFailed
 from gwz_provision.variables import Choice, LabelValues, Variable, variables
 
 ALL = {"text": "All", "value": "$__all"}
@@ -94,10 +95,32 @@ def test_the_values_that_the_dashboard_names(entry: dict[str, Any], expected: li
         ({"sort": 3}, ["B", "b", "a9", "a10"]),
         ({"sort": 5, "regex": "/a(\\d+)/"}, ["10", "9"]),
         ({"regex": "b"}, ["b"]),
+        # As the browser reads it: between slashes anywhere in the value, without them the whole of it.
+        ({"regex": "/a/"}, ["a10", "a9"]),
+        ({"regex": "a"}, []),
+        ({"regex": "/B/i"}, ["b", "B"]),
+        ({"regex": "/(?<text>a)(?<value>\\d)/"}, ["1", "9"]),
+        ({"regex": "/(?<text>a)\\d/"}, ["a"]),
+        ({"regex": "/([a-z])|\\d/g"}, ["b", "a"]),
+        ({"regex": "/(x)?a/"}, []),
+        ({"regex": None}, ["b", "a10", "a9", "B"]),
     ],
 )
 def test_what_a_data_source_answers_is_filtered_and_sorted(entry: dict[str, Any], expected: list[str]) -> None:
     assert variable(**entry).offered(["b", "a10", "a9", "B", "b"]) == expected
+
+
+@pytest.mark.parametrize("regex", ["/(/", "/(a+)+$/", "/\\p{Lu}/", "(?<!"])
+def test_a_filter_that_is_wrong_or_only_the_browser_can_apply_is_named(regex: str) -> None:
+    with pytest.raises(QueryFailed) as caught:
+        variable(regex=regex).offered(["a" * 60 + "!"])
+    assert f"Variable v filters its values by {regex}, which is wrong" in caught.value.cause
+    assert "--var v=value" in caught.value.cure
+
+
+def test_a_data_source_by_its_name_is_a_reference_too() -> None:
+    assert variable(datasource="Prometheus").datasource == {"uid": "Prometheus"}
+    assert variable(datasource=None).datasource == {}
 
 
 def test_only_what_nobody_wrote_down_is_asked_for() -> None:

@@ -1,5 +1,6 @@
 """Where Grafana is, how to log in and whom to trust, read from the environment."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,8 @@ from urllib.parse import urlsplit
 _TRUE, _FALSE = frozenset({"1", "t", "true", "yes"}), frozenset({"0", "f", "false", "no"})
 _FILES = ("GRAFANA_CA_CERT", "GRAFANA_TLS_CERT", "GRAFANA_TLS_KEY")
 """The names are those of Grafana's Terraform provider. A certificate is the path of a PEM file, or what stands in one."""
+_VISIBLE = re.compile(r"[!-~]+")
+_LONGEST_PATH = 255
 
 
 @dataclass(frozen=True)
@@ -67,20 +70,37 @@ def problems(environ: Mapping[str, str]) -> list[str]:
 def _url_problems(url: str) -> list[str]:
     if not url:
         return ["GRAFANA_URL is not set: export GRAFANA_URL=https://grafana.example.com"]
-    parts = urlsplit(url)
-    if parts.username or parts.password:
+    if "@" in url:
         return ["GRAFANA_URL contains a user or a password: move them to GRAFANA_USER and GRAFANA_PASSWORD"]
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        return [f"GRAFANA_URL is {url!r}, not an http:// or https:// address with a host: correct it"]
+    address = re.split(r"[?#]", url)[0]
+    if not is_address(address):
+        return [
+            f"GRAFANA_URL is {address!r}, not an http:// or https:// address with a host and a port that exist: correct it"
+        ]
+    if address != url:
+        return [f"GRAFANA_URL is {address!r} and more, which no Grafana needs: leave out what begins with ? or #"]
     return []
+
+
+def is_address(url: str) -> bool:
+    """Tell whether a text is an http:// or https:// address with a host, and with a port that exists if it names one."""
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").encode("idna"), parts.port
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(host) and port != 0 and url.isprintable() and " " not in url
 
 
 def _login_problems(environ: Mapping[str, str]) -> list[str]:
     pair = [name for name in ("GRAFANA_USER", "GRAFANA_PASSWORD") if environ.get(name)]
-    if environ.get("GRAFANA_TOKEN"):
-        return (
-            [f"GRAFANA_TOKEN is set, and so is {' and '.join(pair)}: unset the one that is not meant"] if pair else []
-        )
+    token = environ.get("GRAFANA_TOKEN")
+    if token and pair:
+        return [f"GRAFANA_TOKEN is set, and so is {' and '.join(pair)}: unset the one that is not meant"]
+    if token and not _VISIBLE.fullmatch(token):
+        return ["GRAFANA_TOKEN holds a space, a line break or a letter that no token has: copy it once more"]
+    if token:
+        return []
     if len(pair) == 2:
         return []
     missing = " and ".join(name for name in ("GRAFANA_USER", "GRAFANA_PASSWORD") if name not in pair)
@@ -89,19 +109,20 @@ def _login_problems(environ: Mapping[str, str]) -> list[str]:
 
 def _organization_problems(environ: Mapping[str, str]) -> Iterator[str]:
     number = environ.get("GRAFANA_ORG_ID", "")
-    if number and not (number.isdecimal() and int(number)):
-        yield f"GRAFANA_ORG_ID is {number!r}, not a number from 1: Grafana shows it under Administration, Organizations"
+    if number and not re.fullmatch(r"[1-9][0-9]{0,17}", number):
+        yield f"GRAFANA_ORG_ID is {number[:20]!r}, not a number from 1: Grafana shows it under Administration, Organizations"
     if number and environ.get("GRAFANA_TOKEN"):
         yield "GRAFANA_ORG_ID is set, and so is GRAFANA_TOKEN, which belongs to one organisation: unset GRAFANA_ORG_ID"
 
 
 def _tls_problems(environ: Mapping[str, str]) -> Iterator[str]:
-    found = [name for name in (*_FILES, "GRAFANA_INSECURE_SKIP_VERIFY") if environ.get(name)]
+    found = [name for name in _FILES if environ.get(name)]
+    meant = [*found, *(["GRAFANA_INSECURE_SKIP_VERIFY"] if _is_insecure(environ) else [])]
     skip = environ.get("GRAFANA_INSECURE_SKIP_VERIFY", "").lower()
     if skip and skip not in _TRUE | _FALSE:
         yield f"GRAFANA_INSECURE_SKIP_VERIFY is {skip!r}: write true or false"
-    if found and environ.get("GRAFANA_URL", "").startswith("http://"):
-        yield f"{' and '.join(found)} is set, and GRAFANA_URL begins with http://: write https://, or unset it"
+    if meant and environ.get("GRAFANA_URL", "").lower().startswith("http://"):
+        yield f"{' and '.join(meant)} is set, and GRAFANA_URL begins with http://: write https://, or unset it"
     if _is_insecure(environ) and "GRAFANA_CA_CERT" in found:
         yield "GRAFANA_CA_CERT is set, and so is GRAFANA_INSECURE_SKIP_VERIFY, which trusts anybody: unset one"
     pair = [name for name in ("GRAFANA_TLS_CERT", "GRAFANA_TLS_KEY") if name in found]
@@ -115,10 +136,12 @@ def _tls_problems(environ: Mapping[str, str]) -> Iterator[str]:
 def _file_problems(name: str, value: str) -> Iterator[str]:
     """Look into the file that a certificate or a key is to be read from."""
     try:
-        text = value if _is_pem(value) else Path(value).read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        yield f"{name} is {value!r}, which cannot be read: {reason}"
+        text = (value.encode("ascii") if _is_pem(value) else Path(value).read_bytes()).decode("ascii")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not ASCII text"
+        # It may be a key without its header, and a certificate may have its key beside it.
+        is_path = name != "GRAFANA_TLS_KEY" and len(value) <= _LONGEST_PATH and not _is_pem(value)
+        yield f"{name}{f' is {value!r}, which' if is_path else ''} cannot be read: {reason}"
         return
     kind = "PRIVATE KEY-----" if name.endswith("KEY") else "CERTIFICATE-----"
     if kind not in text:
@@ -134,13 +157,13 @@ def _unusable(environ: Mapping[str, str]) -> Iterator[str]:
         if authority:
             is_text = _is_pem(authority)
             ssl.create_default_context(cafile=None if is_text else authority, cadata=authority if is_text else None)
-    except (ssl.SSLError, ValueError) as error:
+    except (OSError, ValueError) as error:  # what `ssl` raises is an OSError
         yield f"GRAFANA_CA_CERT cannot be used: {error}"
     if not (own and key) or _is_pem(own) or _is_pem(key):
         return
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(own, key, password=lambda: "")
-    except (ssl.SSLError, ValueError) as error:
+    except (OSError, ValueError) as error:
         yield f"GRAFANA_TLS_CERT and GRAFANA_TLS_KEY cannot be used together: {error}; the key must be the certificate's, and not encrypted"
 
 

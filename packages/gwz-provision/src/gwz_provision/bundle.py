@@ -1,16 +1,19 @@
 """What should be in Grafana, read from a folder of JSON files; the manifest gives it the environment's values."""
 
-import json
 import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Any
+from typing import Any, TypeVar
 
+from gwz_provision import forms, reading
 from gwz_provision.errors import Misconfigured
+from gwz_provision.shapes import Shape
 
 Json = dict[str, Any]
+_T = TypeVar("_T")
 
 _UID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
@@ -73,72 +76,84 @@ def shipped() -> Traversable:
 
 def load(root: Traversable) -> Bundle:
     """Read a bundle; `Misconfigured` lists everything in it that Grafana would refuse or silently bend."""
-    index = _read(root, "index.json")
-    sources = _read(root, "datasources.json")
-    try:
-        bundle = Bundle(
-            folders=tuple(Folder(entry["uid"], entry["title"], entry.get("parent", "")) for entry in index["folders"]),
-            datasources=tuple(sources["datasources"]),
-            dashboards=tuple(
-                Dashboard(entry["folder"], _read(root, entry["file"]), frozenset(entry.get("mayBeEmpty", ())))
-                for entry in index["dashboards"]
-            ),
-            rule_groups=tuple(
-                group for name in _names(root, "alerts", ".json") for group in _read(root, name)["groups"]
-            ),
-            contact_points=tuple(_read_if_any(root, "contact-points.json").get("contactPoints", ())),
-            routes=tuple(_read_if_any(root, "policies.json").get("routes", ())),
-            templates=tuple(
-                (name.removeprefix("templates/").removesuffix(".tmpl"), _text(root, name))
-                for name in _names(root, "templates", ".tmpl")
-            ),
-            rule_files=tuple(
-                (name, _text(root, name)) for ending in (".yml", ".yaml") for name in _names(root, "rules", ending)
-            ),
-            own_contract=contract if (contract := root.joinpath("contract.json")).is_file() else None,
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise _unusable([f"{root}: a file of the bundle has an entry without {error}"]) from error
-    if found := [f"{root}: {problem}" for problem in _problems(bundle)]:
-        raise _unusable(found)
+    files = _Files(root)
+    index = files.document("index.json", forms.OWN_INDEX)
+    bundle = Bundle(
+        folders=tuple(
+            Folder(entry["uid"], entry["title"], entry.get("parent", "")) for entry in index.get("folders", ())
+        ),
+        datasources=tuple(files.document("datasources.json", forms.OWN_DATASOURCES).get("datasources", ())),
+        dashboards=tuple(
+            Dashboard(
+                entry["folder"],
+                files.document(entry["file"], forms.DASHBOARD),
+                frozenset(entry.get("mayBeEmpty", ())),
+            )
+            for entry in index.get("dashboards", ())
+        ),
+        rule_groups=tuple(
+            group
+            for name in files.names("alerts", ".json")
+            for group in files.document(name, forms.OWN_ALERTS).get("groups", ())
+        ),
+        contact_points=tuple(files.document_if_any("contact-points.json", forms.OWN_CONTACTS).get("contactPoints", ())),
+        routes=tuple(files.document_if_any("policies.json", forms.OWN_ROUTES).get("routes", ())),
+        templates=tuple(
+            (name.removeprefix("templates/").removesuffix(".tmpl"), files.text(name))
+            for name in files.names("templates", ".tmpl")
+        ),
+        rule_files=tuple(
+            (name, files.text(name)) for ending in (".yml", ".yaml") for name in files.names("rules", ending)
+        ),
+        own_contract=contract if (contract := root.joinpath("contract.json")).is_file() else None,
+    )
+    if found := files.problems or [f"{root}: {problem}" for problem in _problems(bundle)]:
+        cure = "Correct it, or pass the folder of a generated bundle with --bundle; none for the shipped one."
+        raise Misconfigured(found, cure)
     return bundle
 
 
-def _names(root: Traversable, folder: str, ending: str) -> list[str]:
-    """List the files of a folder of the bundle, sorted; none when there is no such folder."""
-    place = root.joinpath(folder)
-    return (
-        sorted(f"{folder}/{item.name}" for item in place.iterdir() if item.name.endswith(ending))
-        if place.is_dir()
-        else []
-    )
+@dataclass(frozen=True)
+class _Files:
+    """The files of a bundle, each read as far as it can be; what is wrong with them is gathered."""
 
+    root: Traversable
+    problems: list[str] = field(default_factory=list)
 
-def _read_if_any(root: Traversable, name: str) -> Json:
-    return _read(root, name) if root.joinpath(name).is_file() else {}
+    def names(self, folder: str, ending: str) -> list[str]:
+        """List the files of a folder of the bundle, sorted; none when there is no such folder."""
+        place = self.root.joinpath(folder)
+        return (
+            sorted(f"{folder}/{item.name}" for item in place.iterdir() if item.name.endswith(ending))
+            if place.is_dir()
+            else []
+        )
 
+    def document_if_any(self, name: str, form: Shape) -> Json:
+        """Read an object of JSON; empty when there is no such file."""
+        return self.document(name, form) if self.root.joinpath(name).is_file() else {}
 
-def _read(root: Traversable, name: str) -> Json:
-    try:
-        document = json.loads(_text(root, name))
-    except (ValueError, RecursionError) as error:
-        raise _unusable([f"{root}: {name} is not JSON: {error}"]) from error
-    if not isinstance(document, dict):
-        raise _unusable([f"{root}: {name} holds a {type(document).__name__}, not an object"])
-    return document
+    def document(self, name: str, form: Shape) -> Json:
+        """Read an object of JSON, as far as it has the form."""
+        content = self._read(name, reading.json_of)
+        if content is None:
+            return {}
+        fitted, problems = reading.fitted(content, form)
+        self.problems.extend(f"{self.root}: {name}: {problem}" for problem in problems)
+        return fitted or {}
 
+    def text(self, name: str) -> str:
+        """Read a file as it is."""
+        return self._read(name, reading.text_of) or ""
 
-def _text(root: Traversable, name: str) -> str:
-    try:
-        return root.joinpath(name).read_text(encoding="utf-8")
-    except OSError as error:
-        raise _unusable([f"{root}: cannot read {name}: {error.strerror}"]) from error
-    except UnicodeDecodeError as error:
-        raise _unusable([f"{root}: {name} is not JSON: {error}"]) from error
-
-
-def _unusable(problems: list[str]) -> Misconfigured:
-    return Misconfigured(problems, "Pass the folder of a generated bundle with --bundle, or none for the shipped one.")
+    def _read(self, name: str, parse: Callable[[bytes], _T]) -> _T | None:
+        try:
+            return parse(self.root.joinpath(name).read_bytes())
+        except OSError as error:
+            self.problems.append(f"{self.root}: cannot read {name}: {error.strerror}")
+        except ValueError as error:
+            self.problems.append(f"{self.root}: {name}: {error}")
+        return None
 
 
 def _problems(bundle: Bundle) -> list[str]:

@@ -26,27 +26,30 @@ _EPILOG = """environment:
                                        sent to those servers as X-Scope-OrgID, if set
   GWZ_ALERT_WEBHOOK_URL, GWZ_ALERT_SLACK_URL, GWZ_ALERT_EMAIL, GWZ_ALERT_PAGERDUTY_KEY
                                        where alerts go; each receiver is there if its variable is set
+  GWZ_RUNBOOKS_URL                     where the pages are that alerts lead to (default: the project's, on GitHub)
   NAME_FILE                            a file that holds the value of NAME, for each of them
 
 exit codes:
   0 done, or no changes    1 failure               2 wrong use             3 login or permission
   4 done in part           5 interrupted           6 no Grafana, or one of an unknown version
   7 changes (plan --detailed-exitcode)             8 findings              9 the plan is stale
+  141 who reads the results has gone, as in `| head`
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = parser().parse_args(argv)
-    options.console = Console(Redactor())
+    options.console = console = Console(Redactor())
     try:
-        return int(options.run(options, os.environ))
+        code = int(options.run(options, os.environ))
     except ProvisionError as error:
-        options.console.say(f"gwz-provision: {error}")
-        return error.exit_code
+        console.say(f"gwz-provision: {error}")
+        code = error.exit_code
     except KeyboardInterrupt:
-        options.console.say("gwz-provision: interrupted before the first write.")
-        return EXIT_CANCELLED
+        console.say("gwz-provision: interrupted.")
+        code = EXIT_CANCELLED
+    return console.ended(code)
 
 
 def parser() -> argparse.ArgumentParser:

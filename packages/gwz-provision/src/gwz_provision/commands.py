@@ -4,13 +4,13 @@ import argparse
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gwz_provision import access, bundle, normalise
-from gwz_provision.connecting import connected, require
+from gwz_provision import access, bundle
+from gwz_provision.connecting import connected, require, seconds
 from gwz_provision.console import Console
 from gwz_provision.environment import Environment
 from gwz_provision.errors import (
@@ -20,6 +20,7 @@ from gwz_provision.errors import (
     EXIT_OK,
     EXIT_PARTIAL,
     Braked,
+    Interrupted,
     ProvisionError,
 )
 
@@ -91,7 +92,7 @@ def _connection(wait: str) -> argparse.ArgumentParser:
     parent = argparse.ArgumentParser(add_help=False)
     parent.add_argument(
         "--wait",
-        type=_seconds,
+        type=seconds,
         default=wait,
         metavar="TIME",
         help=f"wait so long for a Grafana that starts (default: {wait})",
@@ -115,27 +116,29 @@ def _changes() -> argparse.ArgumentParser:
     return parent
 
 
-def _seconds(text: str) -> float:
-    try:
-        return normalise.milliseconds(text) / 1000
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 120s or 2m") from None
-
-
 def _guarded(
     run: Callable[[argparse.Namespace, Environment], int],
 ) -> Callable[[argparse.Namespace, Mapping[str, str]], int]:
-    """Let a command that prints JSON do so after an early failure too."""
+    """Let a command that prints JSON do so after an early failure too, Ctrl-C among them."""
 
     def guarded(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         try:
-            return run(options, Environment(environ))
+            return _uninterrupted(run, options, Environment(environ))
         except ProvisionError as error:
             if options.output == "json":
                 options.console.out(_failure(error))
             raise
 
     return guarded
+
+
+def _uninterrupted(
+    run: Callable[[argparse.Namespace, Environment], int], options: argparse.Namespace, environ: Environment
+) -> int:
+    try:
+        return run(options, environ)
+    except KeyboardInterrupt:
+        raise Interrupted("Interrupted before the first write.", "Run it again: nothing has changed.") from None
 
 
 def _failure(error: ProvisionError) -> str:
@@ -182,9 +185,10 @@ def _apply(options: argparse.Namespace, environ: Environment) -> int:
         told = _about_rules(options, grafana, observed.keys)
         code = _carry_out(options, grafana, wanted, replace(plan, warnings=(*plan.warnings, *told)), chosen)
         if code == EXIT_OK and not any(key.kind == "datasource" for key in observed.keys):
-            # Only now is there a data source through which Prometheus can be asked.
-            for warning in _about_rules(options, grafana, wanted.keys):
-                options.console.say(f"warning: {warning}")
+            # Only now is there a data source through which Prometheus can be asked; all else is done and told.
+            with suppress(KeyboardInterrupt):
+                for warning in _about_rules(options, grafana, wanted.keys):
+                    options.console.say(f"warning: {warning}")
         return code
 
 
@@ -237,17 +241,17 @@ def _carry_out(
             reconcile.require_faithful(grafana.reader, wanted, chosen, done)
         except ProvisionError as failure:
             error = failure
-    if options.debug:
-        console.say(f"{grafana.calls.reads} reads, {grafana.calls.writes} writes")
-    if options.output == "json":
-        document = output.outcome_document(done, plan.warnings)
-        console.out(
-            output.text({**document, "error": {"cause": error.cause, "cure": error.cure}} if error else document)
-        )
-    elif done:
-        console.out(output.sentence(output.outcome_summary(done)))
-    if error:
-        console.say(f"gwz-provision: {error}")
+        if options.debug:
+            console.say(f"{grafana.calls.reads} reads, {grafana.calls.writes} writes")
+        if options.output == "json":
+            document = output.outcome_document(done, plan.warnings)
+            console.out(
+                output.text({**document, "error": {"cause": error.cause, "cure": error.cure}} if error else document)
+            )
+        elif done:
+            console.out(output.sentence(output.outcome_summary(done)))
+        if error:
+            console.say(f"gwz-provision: {error}")
     return _exit_code(done, error, interrupted=stopped())
 
 

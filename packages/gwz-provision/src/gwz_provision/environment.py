@@ -14,10 +14,14 @@ class Environment(Mapping[str, str]):
         self._environ = environ
 
     def __getitem__(self, name: str) -> str:
-        """Return the value; raises `Misconfigured` for both forms at once, or a file that cannot be read."""
+        """Return the value; raises `Misconfigured` for both forms at once, a file that cannot be read, or what is no text."""
         value, file = self._environ.get(name), self._environ.get(f"{name}_FILE")
         if value and file:
             raise Misconfigured([f"{name} is set, and so is {name}_FILE"], "Unset the one that is not meant.")
+        if value and not _is_text(value):
+            raise Misconfigured(
+                [f"{name} is not UTF-8 text"], "Correct it: somebody has put bytes of another kind into it."
+            )
         if value:
             return value
         if not file:
@@ -31,6 +35,11 @@ class Environment(Mapping[str, str]):
     def __len__(self) -> int:
         """Count the names as the process has them."""
         return len(self._environ)
+
+
+def _is_text(value: str) -> bool:
+    """Tell whether it was text; bytes that are not come out of the process's environment as surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _content(name: str, file: str) -> str:

@@ -10,6 +10,8 @@ EXIT_PARTIAL = 4
 EXIT_CANCELLED = 5
 EXIT_CHANGES = 7
 EXIT_FINDINGS = 8
+EXIT_UNREAD = 141
+"""What a shell reports of a program that writes on after its reader has gone, as in `| head`."""
 
 
 class ProvisionError(Exception):
@@ -22,6 +24,12 @@ class ProvisionError(Exception):
         super().__init__(f"{cause}\n  {cure}")
         self.cause = cause
         self.cure = cure
+
+
+class Interrupted(ProvisionError):
+    """Somebody ended the command before it wrote anything."""
+
+    exit_code = EXIT_CANCELLED
 
 
 class Misconfigured(ProvisionError):
@@ -87,6 +95,10 @@ class ServerFault(Refused):
 
 class NotFound(Refused):
     """Grafana does not know the uid."""
+
+
+class ForeignServer(ProvisionError):
+    """What answers behind a data source is no server of its type."""
 
 
 class Conflict(Refused):

@@ -8,6 +8,7 @@ from gwz_provision.bundle import Json
 
 # Enough to compare any panel that a person can read, little enough to print.
 MAX_VALUES = 200
+_LONGEST_ERROR = 2000
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,13 @@ class Content:
 
 
 def error_of(result: Json) -> str:
-    """Return the error that stands in one query's result; empty when it succeeded."""
-    return str(result.get("error") or "")
+    """Return the error that stands in one query's result, as much of it as anybody reads; empty when it succeeded."""
+    return str(result.get("error") or "")[:_LONGEST_ERROR]
 
 
 def content_of(result: Json) -> Content:
     """Measure one query's result; exemplars, and numbers that are none (NaN), are not data."""
-    frames = [_Frame(frame) for frame in result.get("frames", []) if frame["schema"].get("name") != "exemplar"]
+    frames = [_Frame(frame) for frame in result.get("frames") or () if frame["schema"].get("name") != "exemplar"]
     values = [value for frame in frames for value in frame.last_values()]
     return Content(
         frames=sum(1 for frame in frames if frame.points),
@@ -56,8 +57,7 @@ def content_of_search(answer: Json) -> Content:
 
 class _Frame:
     def __init__(self, frame: Json) -> None:
-        fields = frame["schema"].get("fields", [])
-        self._columns = list(zip(fields, frame.get("data", {}).get("values", []), strict=False))
+        self._columns = list(zip(frame["schema"]["fields"], frame["data"]["values"], strict=False))
 
     @property
     def points(self) -> int:

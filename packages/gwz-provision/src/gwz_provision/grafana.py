@@ -9,12 +9,14 @@ from typing import Any, Self, TypeVar
 
 from grafana_client.client import GrafanaException
 
+from gwz_provision import shapes
 from gwz_provision.access import Access
 from gwz_provision.bundle import Json
 from gwz_provision.errors import (
     Conflict,
     Distrusted,
     Forbidden,
+    ForeignServer,
     NotFound,
     NotGrafana,
     Redirected,
@@ -24,6 +26,7 @@ from gwz_provision.errors import (
     Unreachable,
     UnsupportedVersion,
 )
+from gwz_provision.shapes import Shape, misfit
 from gwz_provision.transport import TIMEOUT_SECONDS, Calls, Transport, path
 
 _T = TypeVar("_T")
@@ -116,7 +119,7 @@ class Reader:
 
     def version(self) -> str:
         """Ask for the version, without a login; raises `Unreachable` unless its database is ready too."""
-        health = self._object("/health", "/api/health", tries=1)
+        health = self._object("/health", "/api/health", shapes.HEALTH, tries=1)
         if health.get("database") != "ok":
             raise Unreachable(
                 f"Grafana at {self.url} is not ready: database {health.get('database')!r}.",
@@ -129,84 +132,89 @@ class Reader:
         # A Grafana that is open to viewers answers most other calls whatever the password, and locks the user after five.
         # A token is told 403 here, because a service account is no user: so it was accepted.
         with suppress(Forbidden):
-            self._object("/user", "/api/user")
+            self._object("/user", "/api/user", dict)
 
     def permissions(self) -> frozenset[str] | None:
         """List what the login may do; None when this Grafana does not say."""
-        found = self._found("/access-control/user/permissions", "its permissions")
+        found = self._found("/access-control/user/permissions", "its permissions", dict)
         return None if found is None else frozenset(found)
 
     def search(self) -> list[Json]:
         """List all folders and dashboards, without the folder that Grafana invents for what was shared."""
         hits: list[Json] = []
         for page in range(1, 1000):
-            found = self._list("/search", "its folders and dashboards", {"limit": str(_PAGE), "page": str(page)})
-            hits += [hit for hit in found if hit.get("uid") != "sharedwithme"]
+            found = self._list(
+                "/search", "its folders and dashboards", shapes.HITS, {"limit": str(_PAGE), "page": str(page)}
+            )
+            hits += [hit for hit in found if hit["uid"] != "sharedwithme"]
             if len(found) < _PAGE:
                 break
         return hits
 
     def folder(self, uid: str) -> Json | None:
         """Read a folder; None when there is none."""
-        return self._found(path("folders", uid), f"folder {uid}")
+        return self._found(path("folders", uid), f"folder {uid}", shapes.FOLDER)
 
     def folder_counts(self, uid: str) -> Mapping[str, int]:
         """Count what lies in a folder and below it, by kind."""
-        return self._object(path("folders", uid, "counts"), f"what is in folder {uid}")
+        return self._object(path("folders", uid, "counts"), f"what is in folder {uid}", shapes.COUNTS)
 
     def datasources(self) -> list[Json]:
         """List the data sources, without their versions and without which secrets they have."""
-        return self._list("/datasources", "its data sources")
+        return self._list("/datasources", "its data sources", [shapes.DATASOURCE])
 
     def datasource(self, uid: str) -> Json | None:
         """Read a data source; None when there is none."""
-        return self._found(path("datasources", "uid", uid), f"data source {uid}")
+        return self._found(path("datasources", "uid", uid), f"data source {uid}", shapes.DATASOURCE)
 
     def dashboard(self, uid: str) -> Json | None:
         """Read a dashboard with its `meta`; None when there is none."""
-        return self._found(path("dashboards", "uid", uid), f"dashboard {uid}")
+        return self._found(path("dashboards", "uid", uid), f"dashboard {uid}", shapes.DASHBOARD)
 
     def dashboard_versions(self, uid: str) -> list[Json]:
         """List a dashboard's newest versions with what each of them held."""
         what = f"the versions of dashboard {uid}"
         answer = self._transport.json("GET", path("dashboards", "uid", uid, "versions"), what, params={"limit": "20"})
         # A bare list in 11.0, an object later.
-        return list(answer["versions"] if isinstance(answer, dict) else answer)
+        listed = answer.get("versions") if isinstance(answer, dict) else answer
+        return list(self._fitting(listed, shapes.VERSIONS, what))
 
     def rules(self) -> list[Json]:
         """List the alert rules with their provenance, without the interval of their groups."""
-        return self._list(_RULES, "its alert rules")
+        return self._list(_RULES, "its alert rules", shapes.RULES)
 
     def rule_groups(self) -> list[Json]:
         """List the groups with their intervals; empty when there are none, which Grafana answers with 404."""
-        found = self._found(f"{_RULES}/export", "its rule groups", params={"format": "json"})
+        found = self._found(f"{_RULES}/export", "its rule groups", shapes.RULE_GROUPS, params={"format": "json"})
         return list(found.get("groups") or []) if found else []
 
     def rule_group(self, folder: str, group: str) -> Json:
         """Read a rule group with its interval in seconds."""
-        return self._object(f"/v1/provisioning{path('folder', folder, 'rule-groups', group)}", f"rule group {group}")
+        address = f"/v1/provisioning{path('folder', folder, 'rule-groups', group)}"
+        return self._object(address, f"rule group {group}", dict)
 
     def contact_points(self) -> list[Json]:
         """List the integrations of all contact points with their provenance, secrets hidden."""
-        return self._list(_CONTACTS, "its contact points")
+        return self._list(_CONTACTS, "its contact points", shapes.CONTACT_POINTS)
 
     def contact_points_in_clear(self) -> list[Json]:
         """List the contact points with their secrets; raises `Forbidden` unless the login is an Admin's."""
-        params = {"decrypt": "true", "format": "json"}
-        found = self._found(f"{_CONTACTS}/export", "its contact points with their secrets", params=params)
+        what, params = "its contact points with their secrets", {"decrypt": "true", "format": "json"}
+        found = self._found(f"{_CONTACTS}/export", what, shapes.CONTACT_POINTS_IN_CLEAR, params=params)
         return list(found.get("contactPoints") or []) if found else []
 
     def policies(self, seconds: float = 0.0, say: Callable[[str], None] = lambda _: None) -> Json:
         """Read the notification policies; alerting starts after the rest, so errors are borne for some seconds."""
-        return self._patiently(lambda: self._object(_POLICIES, "its notification policies", tries=1), seconds, say)
+        what = "its notification policies"
+        return self._patiently(lambda: self._object(_POLICIES, what, shapes.POLICIES, tries=1), seconds, say)
 
     def mute_timings(self) -> list[Json]:
         """List the times in which nobody is notified."""
-        return self._list(_TIMINGS, "its mute timings")
+        return self._list(_TIMINGS, "its mute timings", shapes.TIMINGS)
 
     def templates(self) -> list[Json]:
         """List the message templates."""
-        return self._list(_TEMPLATES, "its message templates")
+        return self._list(_TEMPLATES, "its message templates", shapes.TEMPLATES)
 
     def check_health(self, uid: str, kind: str) -> None:
         """Let Grafana ask the data source's server whether it is well; raises `Refused` with its answer if not."""
@@ -214,10 +222,10 @@ class Reader:
             # Grafana 11.0 answers 404 for Tempo's health, whether it is up or down.
             self.proxied(uid, "api/echo")
         else:
-            self._object(path("datasources", "uid", uid, "health"), f"the health of data source {uid}", tries=1)
+            self._object(path("datasources", "uid", uid, "health"), f"the health of data source {uid}", dict, tries=1)
 
-    def query(self, targets: Sequence[Json], since: str) -> Json:
-        """Run targets in one call, from `since` until now; the errors in the answer are the caller's to read."""
+    def query(self, targets: Sequence[Json], since: str) -> dict[str, Json]:
+        """Run targets in one call, from `since` until now; the results by `refId`, with errors in them for the caller to read."""
         what = f"the queries to data source {targets[0]['datasource']['uid']}"
         body = {"from": since, "to": "now", "queries": list(targets)}
         try:
@@ -226,31 +234,49 @@ class Reader:
             raise Unanswered(error.cause, "Look whether the data source's server is overloaded.") from error
         except Refused as error:
             # The call as a whole fails as soon as one query does; the reason stands with the query.
-            if results := _results(error):
-                return results
-            raise
-        return _an_object(answer, self.url, what)
+            answer = _answer_with(error)
+            if not answer.get("results"):
+                raise
+        return dict(self._fitting(answer, shapes.RESULTS, what).get("results") or {})
 
-    def proxied(self, uid: str, address: str, params: Mapping[str, str] | None = None) -> Any:
-        """Ask a data source's own API through Grafana."""
+    def proxied(self, uid: str, address: str, params: Mapping[str, str] | None = None, shape: Shape = object) -> Any:
+        """Ask a data source's own API through Grafana; raises `ForeignServer` for an answer of another shape."""
         url = f"{path('datasources', 'proxy', 'uid', uid)}/{address}"
-        return self._transport.send("GET", url, f"data source {uid}, {address}", params=params, tries=1)
-
-    def _found(self, address: str, what: str, **options: Any) -> Json | None:
         try:
-            return self._object(address, what, **options)
+            answer = self._transport.send("GET", url, f"data source {uid}, {address}", params=params, tries=1)
+        except (Forbidden, Redirected) as error:
+            # Grafana passes on what the server behind it says: it is the data source that gets no further, not we.
+            said = f"{error.cause.rstrip('.')} (403 Forbidden)." if isinstance(error, Forbidden) else error.cause
+            raise Refused(
+                said, "Give the data source the address and the credentials that its server wants."
+            ) from error
+        except NotGrafana as error:
+            raise _foreign_server(uid, address, "it is not JSON") from error
+        if wrong := misfit(answer, shape):
+            raise _foreign_server(uid, address, wrong)
+        return answer
+
+    def _found(self, address: str, what: str, shape: Shape, **options: Any) -> Json | None:
+        try:
+            return self._object(address, what, shape, **options)
         except NotFound:
             return None
 
-    def _object(self, address: str, what: str, **options: Any) -> Json:
-        return _an_object(self._transport.json("GET", address, what, **options), self.url, what)
+    def _object(self, address: str, what: str, shape: Shape, **options: Any) -> Json:
+        return dict(self._fitting(self._transport.json("GET", address, what, **options), shape, what))
 
-    def _list(self, address: str, what: str, params: Mapping[str, str] | None = None) -> list[Json]:
+    def _list(self, address: str, what: str, shape: Shape, params: Mapping[str, str] | None = None) -> list[Json]:
         answer = self._transport.json("GET", address, what, params=params)
-        if answer is None:  # how 11.0 writes the empty list of templates
-            return []
-        if not isinstance(answer, list):
-            raise _not_grafana(self.url, what)
+        # null is how 11.0 writes the empty list of templates
+        return list(self._fitting([] if answer is None else answer, shape, what))
+
+    def _fitting(self, answer: Any, shape: Shape, what: str) -> Any:
+        """Return what was answered, if Grafana answers so."""
+        if wrong := misfit(answer, shape):
+            raise NotGrafana(
+                f"{self.url} answered with JSON other than Grafana's when asked for {what}: {wrong}.",
+                "Another server, or a proxy in front of it? Point GRAFANA_URL at Grafana itself.",
+            )
         return answer
 
 
@@ -295,9 +321,10 @@ class Writer:
         what = f"dashboard {model['uid']}"
         body = {"dashboard": model, "folderUid": folder, "overwrite": False, "message": message}
         answer = self._send("POST", "/dashboards/db", what, body)
-        if not isinstance(answer, dict) or answer.get("uid") != model["uid"]:
+        stored = answer.get("uid") if isinstance(answer, dict) else None
+        if stored != model["uid"]:
             raise Conflict(
-                f"Grafana stored {what} as {(answer or {}).get('uid')!r}, which has its title in folder {folder}.",
+                f"Grafana stored {what} as {stored!r}, which has its title in folder {folder}.",
                 "Rename one of the two, restore the other from its version history, and apply again.",
             )
 
@@ -369,21 +396,16 @@ def require_supported(version: str) -> None:
         )
 
 
-def _results(error: Refused) -> Json | None:
+def _foreign_server(uid: str, address: str, wrong: str) -> ForeignServer:
+    return ForeignServer(
+        f"What data source {uid} answers for {address} is of another server, or of another version: {wrong}.",
+        "Correct the host, the port or the path of its URL.",
+    )
+
+
+def _answer_with(error: Refused) -> Json:
+    """Return the object that came with a refusal; an empty one when none did."""
     cause = error.__cause__
     cause = cause.__cause__ if cause is not None and not isinstance(cause, GrafanaException) else cause
     response = cause.response if isinstance(cause, GrafanaException) else None
-    return response if isinstance(response, dict) and "results" in response else None
-
-
-def _an_object(answer: Any, url: str, what: str) -> Json:
-    if not isinstance(answer, dict):
-        raise _not_grafana(url, what)
-    return answer
-
-
-def _not_grafana(url: str, what: str) -> Unreachable:
-    return NotGrafana(
-        f"{url} answered with something other than JSON when asked for {what}.",
-        "This is not Grafana's API: a login page or a proxy in front of it? Point GRAFANA_URL at Grafana itself.",
-    )
+    return response if isinstance(response, dict) else {}

@@ -6,14 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gwz_provision import normalise
+from gwz_provision import normalise, redaction
+from gwz_provision.access import is_address
 from gwz_provision.bundle import Bundle
 from gwz_provision.problems import structure
 from gwz_provision.resources import LABEL, ORDER, OWNER, Json, Key, Wanted
 
 # Grafana's own `${__value.raw}` is lower case, so it never reads as a variable of the environment.
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Z][A-Z0-9_]*)(?::-(?P<default>[^}]*))?\}")
-_ADDRESS = re.compile(r"https?://[^\s/]+\S*")
+_IN_HEADER = re.compile(r"[!-~]+(?: +[!-~]+)*")
 _TENANT = "X-Scope-OrgID"
 """Whose value Grafana keeps as a secret, and which is none: hiding it would blank a word such as `production` everywhere."""
 _HEADER, _HEADER_VALUE = "httpHeaderName", "httpHeaderValue"
@@ -36,7 +37,12 @@ class Manifest:
 
 def problems(bundle: Bundle, environ: Mapping[str, str]) -> list[str]:
     """Name everything that keeps the bundle from being applied: variables not set, and what Grafana would refuse or bend."""
-    return [*_unset(bundle, environ), *_address_problems(bundle, environ), *structure(bundle)]
+    return [
+        *_unset(bundle, environ),
+        *_address_problems(bundle, environ),
+        *_header_problems(bundle, environ),
+        *structure(bundle),
+    ]
 
 
 def build(bundle: Bundle, environ: Mapping[str, str]) -> Manifest:
@@ -85,13 +91,19 @@ def _address_problems(bundle: Bundle, environ: Mapping[str, str]) -> Iterator[st
         if any(not environ.get(name) for name in variables(source.get("url", ""))):
             continue
         address = str(_expanded(source.get("url", ""), environ))
-        if address and not _ADDRESS.fullmatch(address):
+        if address and not is_address(address):
             names = " or ".join(variables(source["url"])) or "it"
-            yield f"data source {source.get('uid')} has the url {_without_user(address)!r}, not an http:// or https:// address with a host: correct {names}"
+            yield f"data source {source.get('uid')} has the url {redaction.address(address)!r}, not an http:// or https:// address with a host: correct {names}"
 
 
-def _without_user(address: str) -> str:
-    return re.sub(r"//[^/@]*@", "//***@", address)
+def _header_problems(bundle: Bundle, environ: Mapping[str, str]) -> Iterator[str]:
+    """Find what Grafana would have to send in a header, and cannot: it stores it, and each query fails."""
+    for source in bundle.datasources:
+        for name, text in (source.get("secureJsonData") or {}).items():
+            value = str(_expanded(text, environ))
+            if value and name.startswith((_HEADER_VALUE, "bearerToken")) and not _IN_HEADER.fullmatch(value):
+                names = " or ".join(found["name"] for found in _VARIABLE.finditer(text)) or name
+                yield f"data source {source.get('uid')} cannot be given {names}: it holds a line break, a space at its edge or a letter beyond ASCII, which no header may have"
 
 
 def _example(name: str) -> str:

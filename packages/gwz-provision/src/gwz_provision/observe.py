@@ -1,13 +1,13 @@
 """Reads what is in Grafana: all lists at once, and each data source and dashboard of the bundle."""
 
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from gwz_provision import normalise
 from gwz_provision.errors import Forbidden
 from gwz_provision.resources import LABEL, OWNER, PREFIX, Json, Key, Live
+from gwz_provision.threads import Pool
 
 if TYPE_CHECKING:  # its HTTP stack takes 0.3 s to import, which the pure part of this module does not need
     from gwz_provision.grafana import Reader
@@ -46,7 +46,7 @@ def observe(
     say: Callable[[str], None] = lambda _: None,
 ) -> Observed:
     """Read Grafana: at most 8 + D + S calls for D dashboards and S data sources among the keys, none of which writes."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with Pool(_AT_ONCE) as pool:
         tree = reader.policies(seconds, say)
         uids = _by_kind(keys)
         lists = {name: pool.submit(read) for name, read in _lists(reader).items()}

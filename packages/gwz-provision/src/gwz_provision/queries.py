@@ -2,14 +2,17 @@
 
 import json
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import count, product
+from string import ascii_uppercase
 from typing import Any
 from urllib.parse import quote
 
 from gwz_provision.bundle import Dashboard, Json
-from gwz_provision.check.asked import panels
+from gwz_provision.check.asked import panels, referred
 from gwz_provision.check.substitution import BACKEND
 from gwz_provision.errors import Misconfigured, QueryFailed
 from gwz_provision.variables import Choice
@@ -18,12 +21,14 @@ INFINITY = "yesoreyeram-infinity-datasource"
 DEFAULT_SINCE = "now-6h"
 """The range of a dashboard that names none which begins so long before now: Grafana's own default."""
 
-# Answered by the browser alone: other panels' results, and Grafana's own.
-_BROWSER_ONLY = frozenset({"datasource", "grafana"})
+# Answered by the browser alone, by type and by uid: other panels' results, Grafana's own, a mixed panel's target without a source.
+_BROWSER_ONLY = frozenset({"datasource", "grafana", "-- Dashboard --", "-- Grafana --", "-- Mixed --"})
+_OF_ANNOTATIONS = 0
+"""The number that stands for a dashboard's annotations in the place of a panel's."""
 # `$1` of label_replace and the `$` that ends a regular expression are no variables.
 _VARIABLE = re.compile(r"\$(?P<plain>[A-Za-z_]\w*)|\$\{(?P<braced>\w+)(?::(?P<format>\w+))?\}|\[\[(?P<old>\w+)\]\]")
-_SINCE = re.compile(r"now-(?P<count>\d+)(?P<unit>[smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SINCE = re.compile(r"now-(?P<count>[0-9]{1,12})(?P<unit>[smhdw])")
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _PATTERN_SIGNS = re.compile(r"[$^*{}\[\]'+?.()|]")
 
 
@@ -52,13 +57,19 @@ class Query:
 
 
 def queries(dashboard: Dashboard, since: str | None = None) -> list[Query]:
-    """List every target that the browser would ask, those in collapsed rows too; `since` goes before the panels' ranges."""
-    return [
+    """List every target that the browser would ask, those in collapsed rows and of annotations too; `since` goes before the panels' ranges."""
+    found = [
         _query(dashboard, panel, target, since or _since_of(dashboard, panel))
-        for panel in panels(dashboard.model)
-        for target in panel.get("targets") or []
-        if not target.get("hide") and _source(panel, target).get("type") not in _BROWSER_ONLY
+        for panel in map(_lettered, _numbered(dashboard))
+        for target in panel["targets"]
+        if not target.get("hide")
     ]
+    listed = dashboard.model.get("annotations", {}).get("list", ())
+    marking = [
+        _of_annotation(dashboard, one, since or _since_of(dashboard, {})) for one in listed if one.get("enable", True)
+    ]
+    found += [one for one in marking if one.text]
+    return [one for one in found if _BROWSER_ONLY.isdisjoint({one.kind, one.datasource})]
 
 
 def substituted(query: Query, values: Mapping[str, Choice]) -> Query:
@@ -69,7 +80,7 @@ def substituted(query: Query, values: Mapping[str, Choice]) -> Query:
     source = target.get("datasource") or {}
     done = replace(query, target=target, datasource=source.get("uid", ""), kind=source.get("type", query.kind))
     macros = BACKEND.get(query.kind, frozenset())
-    left = [found[0] for found in _VARIABLE.finditer(done.text) if _name(found) not in macros]
+    left = [found[0] for found in _VARIABLE.finditer(f"{done.datasource} {done.text}") if _name(found) not in macros]
     if left:
         raise QueryFailed(
             f"{', '.join(dict.fromkeys(left))} has no value, so this was not asked: {done.text}",
@@ -106,21 +117,55 @@ def filled(value: Any, values: Mapping[str, Choice], kind: str = "") -> Any:
 
 def period(since: str) -> timedelta:
     """Read `now-15m`: how long before now the queries begin."""
-    found = _SINCE.fullmatch(since)
-    if not found:
+    if not (seconds := _seconds(since)):
         raise Misconfigured(
-            [f"--from is {since!r}, not a time before now"], "Write it as now-15m: a number and s, m, h, d or w."
+            [f"--from is {since!r}, not a time before now and after 1970"],
+            "Write it as now-15m: a number and s, m, h, d or w.",
         )
-    return timedelta(**{_UNITS[found["unit"]]: int(found["count"])})
+    return timedelta(seconds=seconds)
+
+
+def _seconds(since: str) -> int:
+    """Return how long before now a time is, 0 for none that a range can begin with."""
+    found = _SINCE.fullmatch(since)
+    seconds = int(found["count"]) * _UNITS[found["unit"]] if found else 0
+    return seconds if seconds < time.time() else 0
 
 
 def _since_of(dashboard: Dashboard, panel: Json) -> str:
-    own = f"now-{panel['timeFrom']}" if panel.get("timeFrom") else (dashboard.model.get("time") or {}).get("from", "")
-    return own if _SINCE.fullmatch(own) else DEFAULT_SINCE
+    own = f"now-{panel['timeFrom']}" if panel.get("timeFrom") else str(dashboard.model.get("time", {}).get("from"))
+    return own if _seconds(own) else DEFAULT_SINCE
+
+
+def _of_annotation(dashboard: Dashboard, entry: Json, since: str) -> Query:
+    """Return what an annotation asks; nothing may have happened that it marks."""
+    target = {"expr": entry.get("expr", ""), **entry.get("target", {}), "refId": str(entry.get("name"))}
+    panel = {"id": _OF_ANNOTATIONS, "datasource": entry.get("datasource")}
+    return replace(_query(dashboard, panel, target, since), may_be_empty=True)
 
 
 def _source(panel: Json, target: Json) -> Json:
-    return target.get("datasource") or panel.get("datasource") or {}
+    return referred(target.get("datasource") or panel.get("datasource"))
+
+
+def _numbered(dashboard: Dashboard) -> list[Json]:
+    """List the panels; one without an id gets the next number, as in the browser."""
+    listed = list(panels(dashboard.model))
+    free = count(1 + max((one["id"] for one in listed if "id" in one), default=_OF_ANNOTATIONS))
+    return [one if "id" in one else {**one, "id": next(free)} for one in listed]
+
+
+def _lettered(panel: Json) -> Json:
+    """Give each target that has no refId the next letter, as the browser does."""
+    targets = panel.get("targets", ())
+    taken = {target.get("refId") for target in targets}
+    free = (letter for letter in _letters() if letter not in taken)
+    return {**panel, "targets": [one if one.get("refId") else {**one, "refId": next(free)} for one in targets]}
+
+
+def _letters() -> Iterator[str]:
+    for length in count(1):
+        yield from map("".join, product(ascii_uppercase, repeat=length))
 
 
 def _query(dashboard: Dashboard, panel: Json, target: Json, since: str) -> Query:

@@ -1,20 +1,24 @@
 """The recording rules of the bundle, which Prometheus has to load: Grafana cannot bring them there."""
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from gwz_provision import forms, reading
 from gwz_provision.bundle import Bundle, Json
-from gwz_provision.check import promql
+from gwz_provision.check import promql, rulefile
 from gwz_provision.check.asked import panels, prometheus_rules
-from gwz_provision.check.findings import Unparsable
+from gwz_provision.check.documents import Document
+from gwz_provision.check.findings import Finding, Place, Unparsable
 from gwz_provision.check.substitution import substituted
-from gwz_provision.errors import Misconfigured, ProvisionError
+from gwz_provision.errors import ForeignServer, Misconfigured, ProvisionError
+from gwz_provision.shapes import Maybe
 
 if TYPE_CHECKING:  # its HTTP stack takes 0.3 s to import
     from gwz_provision.grafana import Reader
 
 CURE = "Save what `gwz-provision rules` prints in a file, name it under rule_files in prometheus.yml, and reload Prometheus."
 _RULES = "api/v1/rules"
+_LOADED = {"data": {"groups": Maybe([{"rules": Maybe([{"name": str, "lastError": Maybe(str)}])}])}}
 # A warning by the way is not worth more.
 _PATIENCE_SECONDS = 5.0
 
@@ -25,10 +29,14 @@ def groups(bundle: Bundle) -> list[Json]:
 
 
 def document(bundle: Bundle) -> str:
-    """Write all groups as one rule file of Prometheus."""
+    """Write all groups as one rule file of Prometheus; raises `Misconfigured` for one that it would refuse."""
     import yaml  # noqa: PLC0415 - slow to load, and few commands read rules
 
-    written = yaml.safe_dump({"groups": groups(bundle)}, sort_keys=False, width=10_000, allow_unicode=True)
+    content = {"groups": groups(bundle)}
+    if refused := list(_refused(Document("rules", "", "rules", content))):
+        told = [f"{Place(one.file, title=one.title)}: {one.sentence} {one.cure}" for one in refused]
+        raise Misconfigured(told, "Correct the bundle's rules; `gwz-provision validate` checks each of its files.")
+    written = yaml.safe_dump(content, sort_keys=False, width=10_000, allow_unicode=True)
     return f"# The recording rules of gwz-provision's bundle, for rule_files in prometheus.yml.\n{written}"
 
 
@@ -51,9 +59,9 @@ def needed(bundle: Bundle) -> dict[str, list[str]]:
 
 def loaded(reader: "Reader", uid: str) -> dict[str, str]:
     """Ask a Prometheus for its recording rules; each with the error of its last evaluation, empty when it had none."""
-    answer = reader.proxied(uid, _RULES, {"type": "record"})
-    listed = prometheus_rules(answer.get("data") or {}) if isinstance(answer, dict) else []
-    return {str(rule.get("name")): str(rule.get("lastError") or "") for rule in listed}
+    answer = reader.proxied(uid, _RULES, {"type": "record"}, _LOADED)
+    listed = [rule for group in answer["data"].get("groups") or () for rule in group.get("rules") or ()]
+    return {rule["name"]: rule.get("lastError") or "" for rule in listed}
 
 
 def warning(bundle: Bundle, reader: "Reader", present: Iterable[str]) -> str:
@@ -65,6 +73,8 @@ def warning(bundle: Bundle, reader: "Reader", present: Iterable[str]) -> str:
     try:
         with reader.within(_PATIENCE_SECONDS):
             there = loaded(reader, uids[0])
+    except ForeignServer as error:
+        return f"whether the recording rules that panels read are loaded is not known: {error.cause} {error.cure}"
     except ProvisionError:
         return ""  # whether Prometheus is well is `doctor`'s question
     missing = [name for name, sources in wanted.items() if uids[0] in sources and name not in there]
@@ -75,16 +85,25 @@ def warning(bundle: Bundle, reader: "Reader", present: Iterable[str]) -> str:
     return f"{what} not loaded in the Prometheus of {uids[0]}, and panels or alerts read them{named}. {CURE}"
 
 
-def _groups(name: str, text: str) -> list[Any]:
-    import yaml  # noqa: PLC0415 - slow to load, and few commands read rules
-
+def _groups(name: str, text: str) -> list[Json]:
     try:
-        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are the safe loader
-    except yaml.YAMLError as error:
-        raise Misconfigured([f"{name} is not YAML: {error}"], "Correct the file in the bundle.") from error
-    if not isinstance(content, dict) or not isinstance(content.get("groups"), list):
-        raise Misconfigured([f"{name} has no list of groups"], "Correct the file in the bundle.")
+        content, wrong = reading.fitted(reading.yaml_of(text.encode()), forms.RULES)
+    except ValueError as error:
+        raise Misconfigured([f"{name}: {error}"], "Correct the file in the bundle.") from error
+    if not wrong and "groups" not in content:
+        wrong = ["it has no list of groups"]
+    if wrong:
+        raise Misconfigured([f"{name}: {problem}" for problem in wrong], "Correct the file in the bundle.")
     return list(content["groups"])
+
+
+def _refused(rules: Document) -> Iterator[Finding]:
+    yield from rulefile.recording(rules)
+    for rule in prometheus_rules(rules.content):
+        try:
+            promql.parse(str(rule.get("expr") or "vector(0)"))
+        except Unparsable as error:
+            yield Place(rules.file, title=str(rule.get("record") or rule.get("alert") or "")).finding(error.problem)
 
 
 def _asked(bundle: Bundle) -> Iterator[tuple[str, str]]:
@@ -93,7 +112,8 @@ def _asked(bundle: Bundle) -> Iterator[tuple[str, str]]:
         for panel in panels(dashboard.model):
             for target in panel.get("targets") or []:
                 source = target.get("datasource") or panel.get("datasource") or {}
-                yield str(source.get("uid")), str(target.get("expr") or "")
+                named = source if isinstance(source, str) else source.get("uid")
+                yield str(named), str(target.get("expr") or "")
     for group in bundle.rule_groups:
         for rule in group.get("rules") or []:
             for item in rule.get("data") or []:

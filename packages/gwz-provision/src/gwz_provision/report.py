@@ -114,7 +114,8 @@ class Report:
     def checks(self) -> list[Check]:
         """All checks, in the order of the hops."""
         broken = [Check(hop.id, ok=False, cause=self._cause(hop), cure=hop.cure) for hop in self.broken.values()]
-        return sorted([*self.passed, *broken], key=lambda check: HOPS.index(check.id.partition(":")[0]))
+        passed = [check for check in self.passed if check.id not in self.broken]
+        return sorted([*passed, *broken], key=lambda check: HOPS.index(check.id.partition(":")[0]))
 
     @property
     def first_broken_hop(self) -> str | None:

@@ -1,7 +1,9 @@
 """One call to Grafana through grafana-client, with the edges that cut taken off: quoting, redirects, pages, faults, retries."""
 
+import json
 import math
 import random
+import re
 import threading
 import time
 import warnings
@@ -9,8 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from grafana_client import GrafanaApi
 from grafana_client.client import GrafanaException, GrafanaTimeoutError, niquests  # its HTTP stack, ours to close
@@ -34,6 +37,8 @@ from gwz_provision.errors import (
     Unclear,
     Unreachable,
 )
+from gwz_provision.redaction import masked
+from gwz_provision.threads import started
 
 TIMEOUT_SECONDS = 30.0
 _TRIES = 5
@@ -72,6 +77,14 @@ class Calls:
         return self.by_method.total() - self.reads
 
 
+@dataclass
+class _Told:
+    """What an answer says beside its body, which grafana-client does not hand over."""
+
+    pause: float | None = None
+    """The seconds after which the server wants to be asked again."""
+
+
 class Transport:
     """A connection pool to one Grafana; may be used by several threads."""
 
@@ -97,12 +110,12 @@ class Transport:
             warnings.filterwarnings("ignore", message="Unverified HTTPS request")
         # A redirected POST would be sent again as a GET, with the token, to wherever it points.
         self._api.client.s.max_redirects = 0
-        # grafana-client does not hand over the answer's headers.
-        self._asked = threading.local()
+        self._here = threading.local()
         self._api.client.s.hooks["response"] = [self._note_retry_after]
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; a call that is still under way is told of no more."""
+        self._trace = None
         self._api.client.s.close()
 
     @contextmanager
@@ -134,38 +147,42 @@ class Transport:
         tries: int = _TRIES,
     ) -> Any:
         """Send a call, again after a fault that cannot have stored anything twice; raises the error that says why not."""
-        deadline = time.monotonic() + _BUDGET_SECONDS
+        ends = min(time.monotonic() + _BUDGET_SECONDS, self._ends)
         for attempt in range(1, tries + 1):
             try:
                 return self._once(method, address, what, {"json": body, "params": params, "headers": headers})
             except _Again as fault:
-                pause = self._pause(attempt)
-                if attempt == tries or time.monotonic() + pause > deadline:
+                pause = random.uniform(0.5, 1.0) * 0.1 * 2**attempt if fault.pause is None else fault.pause  # noqa: S311
+                if attempt == tries or time.monotonic() + pause > ends:
                     raise fault.error from fault.__cause__
                 time.sleep(pause)
         raise AssertionError(tries)
 
     def _once(self, method: str, address: str, what: str, options: Mapping[str, Any]) -> Any:
         began = time.monotonic()
-        if began >= self._ends:
+        seconds = min(self._each, self._ends - began)
+        if seconds <= 0:
             raise _out_of_time(what)
-        self._api.client.timeout = min(self._each, self._ends - began)
-        self._asked.seconds = None
         self.calls.by_method[method] += 1
-        outcome = "no answer"
+        told, outcome = _Told(), "no answer"
+        # The HTTP library's own limit is one for each read: a server that sends a byte now and then never meets it.
+        call = started(partial(self._call, told, seconds, method, address, options))
         try:
-            call = getattr(self._api.client, method)
-            answer = call(address, **options, accept_empty_json=True)
+            if not call.is_over_within(seconds):
+                raise self._after_timeout(method, what, seconds)
+            answer = call.result()
             outcome = "ok"
         except GrafanaTimeoutError as error:
-            raise self._after_timeout(method, what) from error
+            raise self._after_timeout(method, what, seconds) from error
         except GrafanaException as error:
             outcome = str(error.status_code)
-            raise self._after_answer(method, what, error) from error
+            raise self._after_answer(method, what, error, told) from error
         except niquests.exceptions.TooManyRedirects as error:
             outcome = "redirect"
             raise self._after_redirect(what, error) from error
-        except ValueError as error:  # the HTTP library's error for a body that is not JSON derives from it
+        # The HTTP library's error for a body that is not JSON is a ValueError.
+        except (ValueError, RecursionError, niquests.exceptions.ContentDecodingError) as error:
+            outcome = "not JSON"
             raise self._foreign(what) from error
         except OSError as error:  # what the HTTP library raises derives from it
             raise self._after_network_fault(method, what, error) from error
@@ -174,33 +191,36 @@ class Transport:
                 self._trace(f"{method} {address} {outcome} {1000 * (time.monotonic() - began):.0f} ms")
         return answer
 
+    def _call(self, told: _Told, seconds: float, method: str, address: str, options: Mapping[str, Any]) -> Any:
+        self._here.told = told
+        # The threads share it; it is near the same for all calls of a moment.
+        self._api.client.timeout = seconds
+        return getattr(self._api.client, method)(address, **options, accept_empty_json=True)
+
     def _note_retry_after(self, answer: Any, **_: Any) -> None:
         seconds = str(answer.headers.get("Retry-After", ""))
-        self._asked.seconds = min(float(seconds), _LONGEST_PAUSE_SECONDS) if seconds.isdigit() else None
+        if re.fullmatch("[0-9]{1,9}", seconds):
+            self._here.told.pause = min(float(seconds), _LONGEST_PAUSE_SECONDS)
 
-    def _pause(self, attempt: int) -> float:
-        """Return the seconds until the next try: what the server asked for, else twice as long each time, with jitter."""
-        asked: float | None = getattr(self._asked, "seconds", None)
-        return asked if asked is not None else random.uniform(0.5, 1.0) * 0.1 * 2**attempt  # noqa: S311
-
-    def _after_timeout(self, method: str, what: str) -> Exception:
-        if time.monotonic() >= self._ends:
+    def _after_timeout(self, method: str, what: str, seconds: float) -> ProvisionError:
+        if seconds < self._each:
             return _out_of_time(what)
-        said = f"{self.url} did not answer within {self._each:.3g} s when asked for {what}."
+        said = f"{self.url} did not answer within {seconds:.3g} s when asked for {what}."
         cure = "Look whether it, or the data source behind it, is overloaded."
         return Unanswered(said, cure) if method == "GET" else Unclear(said, cure)
 
-    def _after_answer(self, method: str, what: str, error: Any) -> Exception:
+    def _after_answer(self, method: str, what: str, error: Any, told: _Told) -> Exception:
         translated = _translated(method, what, error)
         status = error.status_code
         if status == 429 or (status >= 500 and method != "POST"):
-            return _Again(translated)
+            return _Again(translated, told.pause)
         return translated
 
     def _after_network_fault(self, method: str, what: str, error: Exception) -> Exception:
         if isinstance(error, niquests.exceptions.SSLError):
             return _distrusted(self.url, error)
-        unreachable = Unreachable(
+        # What was sent and not answered may have got as far as the server behind Grafana.
+        unreachable = (Unreachable if _never_sent(error) else Unanswered)(
             f"Grafana at {self.url} cannot be reached: {_innermost(error)}.",
             "Start it, or correct GRAFANA_URL: scheme, host and port are taken as they are, redirects are not followed."
             # Whoever misses it may close the connection instead of saying so.
@@ -214,13 +234,14 @@ class Transport:
 
     def _after_redirect(self, what: str, error: Any) -> Redirected:
         location = error.response.headers.get("Location", "") if error.response is not None else ""
+        parts = _split(location)
+        shown = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
         return Redirected(
-            f"{self.url} redirects to {_without_user(location) or 'another address'} when asked for {what}; redirects are not followed.",
-            f"Set GRAFANA_URL={self._other_base(location) or 'to the address that it redirects to'}.",
+            f"{self.url} redirects to {shown or 'another address'} when asked for {what}; redirects are not followed.",
+            f"Set GRAFANA_URL={self._other_base(parts) or 'to the address that it redirects to'}.",
         )
 
-    def _other_base(self, location: str) -> str:
-        parts = urlsplit(location)
+    def _other_base(self, parts: SplitResult) -> str:
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             return ""
         base = f"/{self._base}" if self._base else ""
@@ -236,9 +257,11 @@ class Transport:
 class _Again(Exception):  # noqa: N818 - a signal between two functions of this module
     """A fault after which the same call may be sent again; `error` is what it becomes when that does not help."""
 
-    def __init__(self, error: ProvisionError) -> None:
+    def __init__(self, error: ProvisionError, pause: float | None = None) -> None:
         super().__init__(str(error))
         self.error = error
+        self.pause = pause
+        """The seconds until then, if the server has said so."""
 
 
 def _out_of_time(what: str) -> OutOfTime:
@@ -282,9 +305,12 @@ def _translated(method: str, what: str, error: Any) -> ProvisionError:  # noqa: 
 
 
 def _said(error: Any) -> str:
-    response = error.response
-    words = response.get("message") if isinstance(response, dict) else response
-    return str(words or error.message).strip().rstrip(".")[:500]
+    words = error.response
+    if isinstance(words, dict):
+        told = {name: value for name, value in words.items() if value}
+        # Servers behind Grafana have words of other names.
+        words = told.get("message") or (json.dumps(told) if told else "")
+    return masked(" ".join(str(words or "").split()))[:500].rstrip(".") or "it gave no reason"
 
 
 def _distrusted(url: str, error: Exception) -> Distrusted:
@@ -323,6 +349,9 @@ def _innermost(error: BaseException) -> str:
     return str(error)
 
 
-def _without_user(address: str) -> str:
-    parts = urlsplit(address)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+def _split(address: str) -> SplitResult:
+    """Take an address apart; one that is none has no parts."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")

@@ -3,14 +3,19 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
+from gwz_provision import patterns
 from gwz_provision.bundle import Dashboard, Json
+from gwz_provision.check.asked import referred
+from gwz_provision.errors import QueryFailed
 
 ALL = "$__all"
 _LABEL_VALUES = re.compile(r"\s*label_values\(\s*(?:(?P<of>.+?)\s*,\s*)?(?P<label>\w+)\s*\)\s*", re.DOTALL)
 _CHOSEN = ("query", "custom", "constant", "textbox", "interval", "datasource")
 _ENTRY = re.compile(r"(?:\\,|[^,])+")
+_SLASHED = re.compile(r"/(?P<expression>.*?)/(?P<flags>g?i?m?y?)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Variable:
     @property
     def datasource(self) -> Json:
         """Where its values come from, if it asks for them."""
-        return dict(self.entry.get("datasource") or {})
+        return referred(self.entry.get("datasource"))
 
     @property
     def query(self) -> Any:
@@ -87,16 +92,25 @@ class Variable:
         return [entry for entry in entries if entry != "auto"]
 
     def offered(self, found: Iterable[str]) -> list[str]:
-        """Filter and sort what a data source answered."""
-        pattern = re.fullmatch(r"/(.*)/\w*", str(self.entry.get("regex") or "")) or re.fullmatch(
-            r"(.+)", str(self.entry.get("regex") or "")
-        )
-        values = list(dict.fromkeys(found))
-        if pattern:
-            matches = [re.search(pattern[1], value) for value in values]
-            values = list(dict.fromkeys(match[1] if match.groups() else match[0] for match in matches if match))
+        """Filter and sort what a data source answered; raises `QueryFailed` for a filter that only the browser can apply."""
+        values = list(dict.fromkeys(self._filtered(found)))
         sort = _SORTS.get(self.entry.get("sort", 0))
         return sort(values) if sort else values
+
+    def _filtered(self, found: Iterable[str]) -> Iterable[str]:
+        written = self.entry.get("regex")
+        if not written:
+            return found
+        slashed = _SLASHED.fullmatch(written)
+        expression, flags = (slashed["expression"], slashed["flags"]) if slashed else (f"^{written}$", "")
+        pattern = patterns.of_browser(expression, re.IGNORECASE if "i" in flags else 0)
+        if pattern is None:
+            raise QueryFailed(
+                f"Variable {self.name} filters its values by {written}, which is wrong or only the browser can apply.",
+                f"Correct its regex in the dashboard, or pass --var {self.name}=value.",
+            )
+        last = None if "g" in flags else 1
+        return [one for value in found for one in _kept(value, list(islice(pattern.finditer(value), last)))]
 
     def chosen(self, options: Sequence[str], value: str | None = None) -> Choice | None:
         """Choose the value that was asked for, else the dashboard's current one, else the first; None when there is none."""
@@ -119,15 +133,25 @@ class Variable:
         return bool(self.entry.get("includeAll")) and (not current or ALL in current)
 
     def _current(self) -> list[str]:
-        value = (self.entry.get("current") or {}).get("value")
+        value = self.entry.get("current", {}).get("value")
         listed = value if isinstance(value, list) else [value]
         return [str(one) for one in listed if one or (one == "" and self.kind == "textbox")]
 
 
 def variables(dashboard: Dashboard) -> list[Variable]:
     """List the variables that queries can name, in the order in which they are resolved."""
-    listed = (dashboard.model.get("templating") or {}).get("list") or []
+    listed = dashboard.model.get("templating", {}).get("list", ())
     return [Variable(dashboard.uid, entry) for entry in listed if entry.get("type") in _CHOSEN]
+
+
+def _kept(value: str, matches: Sequence[re.Match[str]]) -> list[str]:
+    """Take from a value what the browser takes: its group `value` or `text`, else its first group, else all of it."""
+    if not matches:
+        return []
+    named = [match.groupdict() for match in matches]
+    if part := next((groups[name] for name in ("value", "text") for groups in named if groups.get(name)), None):
+        return [part]
+    return [match[1] for match in matches if match[1]] if matches[0].re.groups else [value]
 
 
 def _natural(value: str) -> tuple[float, str]:

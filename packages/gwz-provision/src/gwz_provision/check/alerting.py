@@ -1,4 +1,4 @@
-"""The frame of alert rules, contact points and policies, as Grafana's files and its API write them, and of Prometheus' rules."""
+"""The frame of alert rules, contact points and policies, as Grafana's files and its API write them."""
 # ruff: noqa: SIM905 - words read best as words
 
 from collections import Counter
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gwz_provision import receivers
-from gwz_provision.check.asked import BUILT_IN, Json, Sources, prometheus_rules
+from gwz_provision.check.asked import BUILT_IN, Json, Sources
 from gwz_provision.check.documents import Document
 from gwz_provision.check.findings import Finding, Place, Problem, suggestion
 
@@ -25,9 +25,6 @@ _POLICY = frozenset(
     """orgId receiver group_by matchers object_matchers match match_re mute_time_intervals active_time_intervals
     continue group_wait group_interval repeat_interval routes provenance""".split()
 )
-_PROMETHEUS_FILE = _OURS | {"groups"}
-_PROMETHEUS_GROUP = frozenset("name interval limit query_offset labels rules".split())
-_PROMETHEUS_RULE = frozenset("record alert expr for keep_firing_for labels annotations".split())
 _MEANT = {
     "notificationPolicies": "policies",
     "groupByStr": "group_by",
@@ -48,13 +45,14 @@ def alerting(document: Document, sources: Sources) -> Iterator[Finding]:
         groups = [content if "rules" in content else {"rules": [content]}]
     elif not _is_alone(content):
         yield from _unknown(place, content, _FILE, "file")
-        groups = [one for one in content.get("groups") or () if isinstance(one, dict)]
+        groups = content.get("groups", [])
         for group in groups:
             yield from _unknown(Place(document.file, title=str(group.get("name") or "")), group, _GROUP, "group")
     for policy in _policies(content):
         yield from _unknown(Place(document.file, title="policy"), policy, _POLICY, "policy")
     for contact in _contacts(content):
-        if wrong := receivers.fault(str(contact.get("type") or ""), contact.get("settings") or {}):
+        kind, settings = contact.get("type", ""), contact.get("settings", {})
+        if wrong := receivers.fault(kind, settings) if contact.get("name") else "has no name":
             cure = "Correct it: Grafana refuses it, and as a file it does not start."
             named = Place(document.file, title=str(contact.get("name") or contact.get("uid") or ""))
             yield named.finding(Problem("alert/receiver", f"the contact point {wrong}.", cure))
@@ -85,7 +83,7 @@ def _users(document: Document) -> Iterator[tuple[Place, Json]]:
         yield Place(document.file, title="policy"), policy
     for rule in rules_of(document.content):
         settings = rule.get("notification_settings") or rule.get("notificationSettings")
-        if isinstance(settings, dict):
+        if settings:
             yield Place(document.file, title=title(rule)), settings
 
 
@@ -98,8 +96,8 @@ def _contacts(content: Json) -> list[Json]:
     """List the contact points of a file, each with its name: a file of Grafana groups them, the API does not."""
     if {"settings", "type"} <= content.keys():
         return [content]
-    points = [one for one in content.get("contactPoints") or () if isinstance(one, dict)]
-    grouped = [{**one, "name": point.get("name")} for point in points for one in point.get("receivers") or ()]
+    points = content.get("contactPoints", ())
+    grouped = [{**one, "name": point.get("name", "")} for point in points for one in point.get("receivers", ())]
     return [*(point for point in points if "receivers" not in point), *grouped]
 
 
@@ -107,8 +105,8 @@ def rules_of(content: Json) -> list[Json]:
     """Return the alert rules of a file, a group or a single rule."""
     if "data" in content:
         return [content]
-    groups = [content] if "rules" in content else [one for one in content.get("groups") or () if isinstance(one, dict)]
-    return [rule for group in groups for rule in group.get("rules") or () if isinstance(rule, dict)]
+    groups = [content] if "rules" in content else content.get("groups", ())
+    return [rule for group in groups for rule in group.get("rules", ())]
 
 
 def title(rule: Json) -> str:
@@ -120,16 +118,15 @@ def _policies(content: Json) -> Iterator[Json]:
     if "receiver" in content:
         yield from _routes(content)
         return
-    found = content.get("policies") or content.get("notificationPolicies") or ()
-    for policy in [*(found if isinstance(found, list) else [found]), *(content.get("routes") or ())]:
+    found = content.get("policies") or content.get("notificationPolicies", [])
+    for policy in [*(found if isinstance(found, list) else [found]), *content.get("routes", ())]:
         yield from _routes(policy)
 
 
-def _routes(policy: Any) -> Iterator[Json]:
-    if isinstance(policy, dict):
-        yield policy
-        for route in policy.get("routes") or ():
-            yield from _routes(route)
+def _routes(policy: Json) -> Iterator[Json]:
+    yield policy
+    for route in policy.get("routes", ()):
+        yield from _routes(route)
 
 
 def _unknown(place: Place, content: Mapping[str, Any], known: frozenset[str], owner: str) -> Iterator[Finding]:
@@ -140,7 +137,7 @@ def _unknown(place: Place, content: Mapping[str, Any], known: frozenset[str], ow
 
 
 def _rules(file: str, groups: list[Json], sources: Sources) -> Iterator[Finding]:
-    rules = [rule for group in groups for rule in group.get("rules") or () if isinstance(rule, dict)]
+    rules = [rule for group in groups for rule in group.get("rules", ())]
     uids = Counter(str(rule["uid"]) for rule in rules if rule.get("uid"))
     for rule in rules:
         place = Place(file, title=title(rule))
@@ -163,8 +160,8 @@ def _frame(rule: Json) -> Iterator[Problem]:
         if value not in allowed and "record" not in rule:
             sentence = f"{key} is {value!r}." if value else f"{key} is missing, and Grafana answers 500 without it."
             yield Problem("alert/state", sentence, f"Set it to one of {', '.join(sorted(allowed - {'Ok'}))}.")
-    data = [item for item in rule.get("data") or () if isinstance(item, dict)]
-    refs = [str(item.get("refId") or "") for item in data]
+    data = rule.get("data", ())
+    refs = [item.get("refId", "") for item in data]
     if not data:
         yield Problem("alert/data", "the rule has no queries.", "Give it one, and an expression that decides.")
     elif rule.get("condition") not in refs:
@@ -179,11 +176,9 @@ def _frame(rule: Json) -> Iterator[Problem]:
 
 
 def _data(rule: Json, sources: Sources) -> Iterator[Problem]:
-    refs = {str(item.get("refId")) for item in rule.get("data") or () if isinstance(item, dict)}
-    for item in rule.get("data") or ():
-        if not isinstance(item, dict):
-            continue
-        uid, ref = str(item.get("datasourceUid") or ""), str(item.get("refId") or "")
+    refs = {item.get("refId", "") for item in rule.get("data", ())}
+    for item in rule.get("data", ()):
+        uid, ref = item.get("datasourceUid", ""), item.get("refId", "")
         if not uid:
             yield Problem(
                 "alert/datasource", f"query {ref} has no datasourceUid.", "Name the data source, or __expr__."
@@ -193,49 +188,26 @@ def _data(rule: Json, sources: Sources) -> Iterator[Problem]:
             yield Problem("datasource/uid", f"query {ref} asks the data source {uid}, which is not there.", cure)
         if uid in {"__expr__", "-100"}:
             yield from _expression(item, refs)
-        elif not _is_range(item.get("relativeTimeRange")):
-            sentence = f"query {ref} looks from {_range(item)}: Grafana answers 500 unless from is before to."
+        elif wrong := _wrong_range(item.get("relativeTimeRange", {})):
+            sentence = f"query {ref} looks from {wrong}: Grafana answers 500 unless from is before to."
             yield Problem(
                 "alert/range", sentence, 'Set relativeTimeRange to {"from": 300, "to": 0}: seconds before now.'
             )
 
 
-def _is_range(value: Any) -> bool:
-    if not isinstance(value, dict):
-        return False
-    start, end = value.get("from"), value.get("to", 0)
-    return isinstance(start, int) and isinstance(end, int) and start > end >= 0
-
-
-def _range(item: Json) -> str:
-    value = item.get("relativeTimeRange")
-    return f"{value.get('from')} to {value.get('to')} seconds before now" if isinstance(value, dict) else "nowhere"
+def _wrong_range(window: Json) -> str:
+    """Write a time range that ends before it begins; empty when it is well."""
+    start, end = window.get("from"), window.get("to", 0)
+    if start is not None and start > end >= 0:
+        return ""
+    return f"{start} to {end} seconds before now" if window else "nowhere"
 
 
 def _expression(item: Json, refs: set[str]) -> Iterator[Problem]:
-    model = item["model"] if isinstance(item.get("model"), dict) else {}
+    model = item.get("model", {})
     text = str(model.get("expression") or "")
     if model.get("type") in {"reduce", "threshold", "resample"} and text.lstrip("$").strip("{}") not in refs:
         cure = f"Name one of {', '.join(sorted(refs - {str(item.get('refId'))}))}."
         yield Problem(
             "alert/expression", f"expression {item.get('refId')} is over {text!r}, which is none of its queries.", cure
         )
-
-
-def recording(document: Document) -> Iterator[Finding]:
-    """Report what Prometheus would refuse in a rule file, besides its queries."""
-    place = Place(document.file)
-    yield from _unknown(place, document.content, _PROMETHEUS_FILE, "rule file")
-    groups = [group for group in document.content.get("groups") or () if isinstance(group, dict)]
-    for name, count in Counter(str(group.get("name") or "") for group in groups).items():
-        if not name or count > 1:
-            yield place.finding(
-                Problem("rule/group", f"{count} groups have the name {name!r}.", "Give each a name of its own.")
-            )
-    for group in groups:
-        yield from _unknown(Place(document.file, title=str(group.get("name") or "")), group, _PROMETHEUS_GROUP, "group")
-    for rule in prometheus_rules(document.content):
-        named = Place(document.file, title=str(rule.get("record") or rule.get("alert") or ""))
-        yield from _unknown(named, rule, _PROMETHEUS_RULE, "rule")
-        if ("record" in rule) == ("alert" in rule):
-            yield named.finding(Problem("rule/name", "a rule has either record or alert.", "Keep one of them."))

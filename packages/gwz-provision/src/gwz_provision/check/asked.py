@@ -30,13 +30,10 @@ class Sources:
 
     def kind(self, source: object, variables: Mapping[str, Json] | None = None) -> str:
         """Return the language that a data source is asked in; empty when there is none that we check."""
-        if isinstance(source, str):
-            source = {"uid": self.names.get(source, source)}
-        if not isinstance(source, dict):
-            return ""
-        uid = str(source.get("uid") or "")
-        named = self.types.get(uid) or str(source.get("type") or "") or self._of_variable(uid, variables or {})
-        return KINDS.get(named, "")
+        found = referred(source)
+        uid = str(found.get("uid", ""))
+        named = self.types.get(self.names.get(uid, uid)) or found.get("type") or self._of_variable(uid, variables or {})
+        return KINDS.get(str(named), "")
 
     def _of_variable(self, uid: str, variables: Mapping[str, Json]) -> str:
         found = re.fullmatch(r"\$\{?(\w+)\}?", uid)
@@ -62,37 +59,40 @@ class Asked:
 
 def variables(model: Json) -> dict[str, Json]:
     """Return a dashboard's variables by name."""
-    listed = (model.get("templating") or {}).get("list") or ()
-    return {str(one.get("name")): one for one in listed if isinstance(one, dict)}
+    return {str(one["name"]): one for one in model.get("templating", {}).get("list", ())}
 
 
 def panels(model: Json) -> Iterator[Json]:
     """List all panels, those in rows too."""
-    rows = model.get("rows") or ()
-    for panel in [*(model.get("panels") or ()), *(one for row in rows for one in row.get("panels") or ())]:
-        if isinstance(panel, dict):
-            yield panel
-            yield from panels({"panels": panel.get("panels") or []})
+    in_rows = (one for row in model.get("rows", ()) for one in row.get("panels", ()))
+    for panel in (*model.get("panels", ()), *in_rows):
+        yield panel
+        yield from panels({"panels": panel.get("panels", ())})
+
+
+def referred(source: object) -> Json:
+    """Return a reference to a data source as an object: a text is its uid or its name, and nothing the default one."""
+    return source if isinstance(source, dict) else {"uid": source} if source else {}
 
 
 def of_dashboard(file: str, model: Json, sources: Sources) -> Iterator[Asked]:
     """List the queries of a dashboard."""
     known = variables(model)
     for panel in panels(model):
-        for target in panel.get("targets") or ():
-            if isinstance(target, dict) and (asked := _of_target(file, panel, target, sources, known)):
+        for target in panel.get("targets", ()):
+            if asked := _of_target(file, panel, target, sources, known):
                 yield asked
     for variable in known.values():
         if variable.get("type") == "query" and (asked := _of_variable(file, variable, sources, known)):
             yield asked
-    for annotation in (model.get("annotations") or {}).get("list") or ():
-        if isinstance(annotation, dict) and (asked := _of_annotation(file, annotation, sources, known)):
+    for annotation in model.get("annotations", {}).get("list", ()):
+        if asked := _of_annotation(file, annotation, sources, known):
             yield asked
 
 
 def _of_target(file: str, panel: Json, target: Json, sources: Sources, known: Mapping[str, Json]) -> Asked | None:
     kind = sources.kind(target.get("datasource") or panel.get("datasource"), known)
-    place = Place(file, _number(panel.get("id")), str(panel.get("title") or ""), str(target.get("refId") or ""))
+    place = Place(file, panel.get("id"), str(panel.get("title") or ""), str(target.get("refId") or ""))
     if not kind or (kind == "tempo" and target.get("queryType", "traceql") != "traceql"):
         return None
     return Asked(place, kind, text_of(kind, target), target, panel, str(target.get("legendFormat") or ""))
@@ -101,10 +101,6 @@ def _of_target(file: str, panel: Json, target: Json, sources: Sources, known: Ma
 def text_of(kind: str, target: Json) -> str:
     """Return what is asked."""
     return str(target.get("query" if kind == "tempo" else "url" if kind == "infinity" else "expr") or "")
-
-
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) else None
 
 
 def _of_variable(file: str, variable: Json, sources: Sources, known: Mapping[str, Json]) -> Asked | None:
@@ -131,8 +127,7 @@ def _of_variable(file: str, variable: Json, sources: Sources, known: Mapping[str
 
 def _of_annotation(file: str, annotation: Json, sources: Sources, known: Mapping[str, Json]) -> Asked | None:
     kind = sources.kind(annotation.get("datasource"), known)
-    inner = annotation.get("target")
-    target = inner if isinstance(inner, dict) else annotation
+    target = annotation.get("target") or annotation
     text = str(target.get("expr") or annotation.get("expr") or "")
     if not text or kind not in {"prometheus", "loki"}:
         return None
@@ -142,23 +137,21 @@ def _of_annotation(file: str, annotation: Json, sources: Sources, known: Mapping
 def of_datasources(file: str, content: Json) -> Iterator[Asked]:
     """List the queries with which a trace leads to its log lines and metrics."""
     replaced = frozenset({"__trace", "__span", "__tags"})
-    for source in content.get("datasources") or ():
-        settings = source.get("jsonData") or {}
-        to_logs, to_metrics = settings.get("tracesToLogsV2") or {}, settings.get("tracesToMetrics") or {}
+    for source in content["datasources"]:
+        settings = source.get("jsonData", {})
+        to_logs, to_metrics = settings.get("tracesToLogsV2", {}), settings.get("tracesToMetrics", {})
         place = Place(file, title=f"traces of {source.get('uid')}")
         if to_logs.get("customQuery"):
             yield Asked(place, "loki", str(to_logs.get("query") or ""), to_logs, replaced=replaced)
-        for query in to_metrics.get("queries") or ():
+        for query in to_metrics.get("queries", ()):
             yield Asked(place, "prometheus", str(query.get("query") or ""), query, replaced=replaced)
 
 
 def of_alert(place: Place, rule: Json, sources: Sources) -> Iterator[Asked]:
     """List the queries of an alert rule of Grafana; its backend asks them, so no browser replaces variables."""
-    for item in rule.get("data") or ():
-        if not isinstance(item, dict):
-            continue
-        model = item["model"] if isinstance(item.get("model"), dict) else {}
-        kind = sources.kind({**(model.get("datasource") or {}), "uid": item.get("datasourceUid")})
+    for item in rule.get("data", ()):
+        model = item.get("model", {})
+        kind = sources.kind({**referred(model.get("datasource")), "uid": item.get("datasourceUid", "")})
         if kind:
             at = Place(place.file, place.panel, place.title, str(item.get("refId") or ""))
             yield Asked(at, kind, text_of(kind, model), model, replaced=BACKEND.get(kind, frozenset()))

@@ -1,11 +1,11 @@
 """`gwz-provision validate`: its options, and what it prints."""
-# ruff: noqa: T201 - a command prints
 
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gwz_provision.console import Console
 from gwz_provision.errors import EXIT_FINDINGS, EXIT_OK, ProvisionError
 
 if TYPE_CHECKING:
@@ -35,18 +35,19 @@ def add_validate(subparsers: "Subparsers") -> None:
 def _validate(options: argparse.Namespace, _: Mapping[str, str]) -> int:
     from gwz_provision.check import contract, output, run  # noqa: PLC0415 - --help does not wait for the parsers
 
+    console: Console = options.console
     try:
         known = None if options.no_contract else contract.load(options.contract)
         outcome = run.check(options.paths, known)
     except ProvisionError as error:
         if options.output == "json":
-            print(output.failure(error))
+            console.out(output.failure(error))
         raise
     match options.output:
         case "json":
-            print(output.document(outcome))
+            console.out(output.document(outcome))
         case "junit":
-            print(output.junit(outcome))
+            console.out(output.junit(outcome))
         case _:
-            print(output.text(outcome, orphans=options.orphans))
+            console.out(output.text(outcome, orphans=options.orphans))
     return EXIT_FINDINGS if outcome.findings else EXIT_OK

@@ -1,6 +1,5 @@
 """The contract of what is emitted, read from contract.json, and the metrics of others that we know."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,6 +7,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
 
+from gwz_provision import forms, reading
 from gwz_provision.check.units import Unit
 from gwz_provision.errors import Misconfigured
 
@@ -43,6 +43,7 @@ class Field:
     values: Values = ()
     brief: str = ""
     unit: str = ""
+    nullable: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,16 +88,19 @@ def load(file: Traversable | None = None) -> Contract:
     """Read a contract, by default the one in the wheel; raises `Misconfigured` when it cannot be used."""
     source = file or files("gwz_provision") / "bundle" / "contract.json"
     try:
-        return _contract(json.loads(source.read_text(encoding="utf-8")))
+        content, problems = reading.fitted(reading.json_of(source.read_bytes()), forms.CONTRACT)
     except OSError as error:
-        raise _unusable(f"{source}: cannot read the contract: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _unusable(f"{source} is not a contract: {type(error).__name__} {error}") from error
+        raise _unusable([f"{source}: cannot read the contract: {error.strerror}"]) from error
+    except ValueError as error:
+        raise _unusable([f"{source} is not a contract: {error}"]) from error
+    if problems:
+        raise _unusable([f"{source} is not a contract: {problem}" for problem in problems])
+    return _contract(content)
 
 
-def _unusable(problem: str) -> Misconfigured:
+def _unusable(problems: list[str]) -> Misconfigured:
     return Misconfigured(
-        [problem], "Pass what `gwz-instrument contract` prints with --contract, or check without one: --no-contract."
+        problems, "Pass what `gwz-instrument contract` prints with --contract, or check without one: --no-contract."
     )
 
 
@@ -145,12 +149,13 @@ def _fields(entries: list[Json]) -> dict[str, Field]:
             tuple(entry.get("values", ())),
             entry.get("brief", ""),
             entry.get("unit", ""),
+            bool(entry.get("nullable")),
         )
         before = found.get(one.name)
         # An attribute of several spans has the values of all; one open set opens it for all.
         both = before and before.values and one.values
         values = tuple(dict.fromkeys((*before.values, *one.values))) if before and both else ()
-        found[one.name] = Field(one.name, one.type, values if before else one.values, one.brief, one.unit)
+        found[one.name] = replace(one, values=values if before else one.values)
     return found
 
 

@@ -1,31 +1,39 @@
 """The files that are checked, each read once and recognised by its shape."""
 # ruff: noqa: SIM905 - words read best as words
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal
 
+from gwz_provision import forms, reading
 from gwz_provision.check.asked import prometheus_rules
 from gwz_provision.check.findings import Finding, Place, Problem
 from gwz_provision.errors import Misconfigured
+from gwz_provision.shapes import Maybe, Shape
 
 Json = dict[str, Any]
 Kind = Literal["dashboard", "alerting", "rules", "datasources", "index", "contract"]
 
-_LARGEST = 10 * 1024 * 1024
 _ENDINGS = (".json", ".yaml", ".yml")
 _ALERTING = frozenset(
     """groups deleteRules contactPoints deleteContactPoints policies resetPolicies muteTimes deleteMuteTimes templates
     deleteTemplates notificationPolicies routes""".split()
 )
+_FORMS: Mapping[Kind, Shape] = {
+    "dashboard": forms.DASHBOARD,
+    "alerting": forms.ALERTING,
+    "rules": forms.RULES,
+    "datasources": forms.DATASOURCES,
+    "index": forms.INDEX,
+    "contract": Maybe(object),
+}
 
 
 @dataclass(frozen=True)
 class Document:
-    """A file's content, and what it is."""
+    """What a file is, and of its content what has the form of that."""
 
     file: str
     folder: str
@@ -73,12 +81,13 @@ def _below(folder: Traversable, name: str) -> Iterator[tuple[Traversable, str, s
 
 
 def _one(done: Read, file: Traversable, name: str, folder: str) -> None:
+    place = Place(name)
     try:
         contents = _parsed(file)
-    except (OSError, ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error).replace("\n", " ")
+    except (OSError, ValueError) as error:
+        reason = str(error).replace("\n", " ")
         done.findings.append(
-            Place(name).finding(Problem("file/unreadable", f"cannot be read: {reason}.", "Correct the file."))
+            place.finding(Problem("file/unreadable", f"cannot be read: {reason}.", "Correct the file."))
         )
         return
     for content in contents:
@@ -86,12 +95,18 @@ def _one(done: Read, file: Traversable, name: str, folder: str) -> None:
         if kind is None:
             sentence = f"is neither a dashboard nor a rule file: it has {_keys(content)}."
             cure = "Pass dashboards, alert rules or recording rules; move other files elsewhere."
-            done.findings.append(Place(name).finding(Problem("file/unknown", sentence, cure)))
-        else:
-            unpacked = (
-                content["dashboard"] if kind == "dashboard" and isinstance(content.get("dashboard"), dict) else content
-            )
-            done.documents.append(Document(name, folder, kind, unpacked))
+            done.findings.append(place.finding(Problem("file/unknown", sentence, cure)))
+            continue
+        unpacked = (
+            content["dashboard"] if kind == "dashboard" and isinstance(content.get("dashboard"), dict) else content
+        )
+        fitted, problems = reading.fitted(unpacked, _FORMS[kind])
+        done.findings.extend(place.finding(Problem("file/shape", f"{one}.", _SHAPE_CURE)) for one in problems)
+        if fitted is not None:
+            done.documents.append(Document(name, folder, kind, fitted))
+
+
+_SHAPE_CURE = "Write it as an export of Grafana has it."
 
 
 def _keys(content: Any) -> str:
@@ -102,21 +117,9 @@ def _keys(content: Any) -> str:
 
 def _parsed(file: Traversable) -> list[Any]:
     data = file.read_bytes()
-    if len(data) > _LARGEST:
-        raise ValueError(f"it has {len(data)} bytes, more than {_LARGEST}")
-    text = data.decode("utf-8-sig")
-    content = json.loads(text) if file.name.endswith(".json") else _yaml(text)
+    content = reading.json_of(data) if file.name.endswith(".json") else reading.yaml_of(data)
     # The API lists rules, data sources and contact points without a frame.
     return content if isinstance(content, list) and content and all(map(_kind, content)) else [content]
-
-
-def _yaml(text: str) -> Any:
-    import yaml  # noqa: PLC0415 - only rule files of Prometheus are YAML
-
-    try:
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are the safe loader
-    except yaml.YAMLError as error:
-        raise ValueError(f"it is not YAML: {error}") from error
 
 
 def _kind(content: Any) -> Kind | None:  # noqa: PLR0911 - one line for each shape

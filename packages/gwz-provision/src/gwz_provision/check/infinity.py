@@ -75,7 +75,7 @@ def _plain(text: str) -> str:
 
 
 def _method(target: Json) -> str:
-    return str((target.get("url_options") or {}).get("method") or "GET")
+    return str(target.get("url_options", {}).get("method") or "GET")
 
 
 def _endpoint(contract: Contract, path: str, method: str) -> Endpoint | None:
@@ -107,7 +107,7 @@ def _parameters(endpoint: Endpoint, query: str, target: Json) -> Iterator[Proble
     known = {str(one["name"]): one for one in endpoint.parameters}
     listed = [
         (str(one.get("key", "")), _plain(str(one.get("value", ""))))
-        for one in (target.get("url_options") or {}).get("params") or ()
+        for one in target.get("url_options", {}).get("params", ())
     ]
     for name, value in [*parse_qsl(query, keep_blank_values=True), *listed]:
         if name not in known:
@@ -138,7 +138,7 @@ def _refused(parameter: Json, value: str) -> str | None:
 def _columns(endpoint: Endpoint, target: Json) -> tuple[tuple[Column, ...], list[Problem]]:
     # `$k` may be JSONata's own variable; in braces it is the dashboard's.
     root = _BRACED.sub(STAND_IN, str(target.get("root_selector") or ""))
-    wanted = [one for one in target.get("columns") or () if isinstance(one, dict)]
+    wanted = target.get("columns", ())
     reach = _Reach(endpoint, root)
     problems = list(reach.problems)
     columns = []

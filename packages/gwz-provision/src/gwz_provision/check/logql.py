@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, NoReturn
 
+from gwz_provision import patterns
 from gwz_provision.check.findings import meant
 from gwz_provision.check.syntax import Parser, Token, tokenized, unparsable
 
@@ -594,15 +595,10 @@ _STAGES = {
 
 def _selects(matcher: Matcher) -> bool:
     """Tell whether a matcher leaves streams out that lack its label."""
-    try:
-        return {
-            "=": matcher.value != "",
-            "!=": matcher.value == "",
-            "=~": not re.fullmatch(matcher.value, ""),
-            "!~": bool(re.fullmatch(matcher.value, "")),
-        }[matcher.operator]
-    except re.error:
-        return True
+    if matcher.operator in {"=", "!="}:
+        return (matcher.value != "") == (matcher.operator == "=")
+    pattern = patterns.compiled(matcher.value)
+    return pattern is None or (pattern.fullmatch("") is None) == (matcher.operator == "=~")
 
 
 def _regular(token: Token) -> None:
@@ -611,7 +607,7 @@ def _regular(token: Token) -> None:
     text = re.sub(r"\\p\{?\w+\}?|\[:\^?\w+:\]|\\[Qzx]\S*", "x", text)
     try:
         re.compile(text)
-    except re.error as error:
+    except patterns.WRONG as error:
         if "global flags" not in str(error):
             cure = "Correct it (RE2), or look for the text itself with |=."
             raise unparsable("logql", f"the regular expression is wrong: {error}", cure, token.start) from error

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from gwz_provision import patterns
 from gwz_provision.check import units
 from gwz_provision.check.contract import OTHERS, Contract, Labels, Series
 from gwz_provision.check.findings import Problem, suggestion
@@ -185,10 +186,8 @@ def impossible(operator: str, value: str, values: Collection[str]) -> str | None
 
 
 def _matches(expression: str, name: str) -> bool:
-    try:
-        return re.fullmatch(expression, name) is not None
-    except re.error:  # RE2 knows some that Python does not
-        return True
+    pattern = patterns.compiled(expression)
+    return pattern is None or pattern.fullmatch(name) is not None
 
 
 def _has(labels: Iterable[str]) -> str:

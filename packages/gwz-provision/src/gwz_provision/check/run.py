@@ -10,11 +10,13 @@ from typing import TypeVar
 from gwz_provision.bundle import shipped
 from gwz_provision.check import (
     alerting,
+    fields,
     infinity,
     lines,
     logql,
     metrics,
     promql,
+    rulefile,
     shown,
     structure,
     traceql,
@@ -34,6 +36,7 @@ from gwz_provision.check.asked import (
 )
 from gwz_provision.check.contract import Contract, Series
 from gwz_provision.check.documents import Document, read
+from gwz_provision.check.fields import Names
 from gwz_provision.check.findings import Finding, Place, Problem, Unparsable, suggestion
 from gwz_provision.check.substitution import BROWSER, STAND_IN, Text, substituted, undefined
 from gwz_provision.check.units import Unit
@@ -66,6 +69,8 @@ class _Run:
     findings: list[Finding] = field(default_factory=list)
     allowed: set[tuple[str, int | None, str]] = field(default_factory=set)
     """What was left out because a comment allows it, by file, panel and the finding's id."""
+    fields: dict[int, Names] = field(default_factory=dict)
+    """What the answer to each target is called, by the target's identity."""
     asked: dict[str, set[str]] = field(default_factory=dict)
     """The series that are asked for: by the recording rule of the name, and under no name by all else."""
 
@@ -80,12 +85,7 @@ def check(roots: Sequence[Traversable], contract: Contract | None) -> Outcome:
     run = _Run(_with_rules(contract, documents), _sources(documents), findings=list(found.findings))
     uids = frozenset(str(one.content.get("uid") or "") for one in documents if one.kind == "dashboard")
     for document in documents:
-        try:
-            _document(run, document, uids, ours=not roots)
-        except (AttributeError, TypeError, KeyError, ValueError, RecursionError) as error:
-            # A file from elsewhere may have anything in the place of anything; that is its fault, and no reason to stop.
-            sentence = f"is not shaped as Grafana writes it: {type(error).__name__}: {error}."
-            run.add(Place(document.file), [Problem("file/shape", sentence, "Compare it with an export of Grafana.")])
+        _document(run, document, uids, ours=not roots)
     run.findings.extend((*structure.among(documents), *alerting.among(documents)))
     if not found.files or not run.places:
         run.findings.append(_nothing(roots, found.files))
@@ -117,10 +117,10 @@ def _sources(documents: Sequence[Document]) -> Sources:
     ]
     if not listed:
         listed = json.loads((shipped() / "datasources.json").read_text(encoding="utf-8"))["datasources"]
-    usable = [one for one in listed if isinstance(one, dict) and one.get("uid")]
+    usable = [one for one in listed if one.get("uid")]
     return Sources(
-        {str(one["uid"]): str(one.get("type") or "") for one in usable},
-        {str(one.get("name")): str(one["uid"]) for one in usable},
+        {one["uid"]: one.get("type", "") for one in usable},
+        {one.get("name", ""): one["uid"] for one in usable},
     )
 
 
@@ -130,6 +130,7 @@ def _document(run: _Run, document: Document, uids: frozenset[str], *, ours: bool
     for asked in _queries(run, document):
         _asked(run, asked, known)
     for panel in panels(document.content) if document.kind == "dashboard" else ():
+        _named(run, document.file, panel)
         _unused(run, document.file, panel)
 
 
@@ -140,7 +141,7 @@ def _frame(run: _Run, document: Document, uids: frozenset[str], *, ours: bool) -
         case "alerting":
             return alerting.alerting(document, run.sources)
         case "rules":
-            return alerting.recording(document)
+            return rulefile.recording(document)
         case _:
             return ()
 
@@ -206,8 +207,7 @@ def _parsed(asked: Asked, known: Mapping[str, Json], parse: Callable[[str], _T])
 
 
 def _is_numeric(variable: Json) -> bool:
-    current = variable.get("current")
-    value = current.get("value") if isinstance(current, dict) else None
+    value = variable.get("current", {}).get("value")
     return isinstance(value, str) and re.fullmatch(r"-?\d+(?:\.\d+)?", value) is not None
 
 
@@ -237,6 +237,7 @@ def _prometheus(run: _Run, asked: Asked, known: Mapping[str, Json]) -> Iterator[
     yield from _label(run, asked, answer.labels)
     yield from _legend(asked, answer.labels)
     yield from _shown(asked, answer.unit)
+    run.fields[id(asked.target)] = fields.of_series(asked.target, asked.place.ref, asked.legend, answer.labels)
 
 
 def _loki(run: _Run, asked: Asked, known: Mapping[str, Json]) -> Iterator[Problem]:
@@ -253,6 +254,11 @@ def _loki(run: _Run, asked: Asked, known: Mapping[str, Json]) -> Iterator[Proble
     if not isinstance(node, logql.Logs):
         yield from _legend(asked, answer.labels)
         yield from _shown(asked, answer.unit)
+        only = _LEGEND.fullmatch(asked.legend)
+        values = run.contract.stream.get(only["label"], ()) if only else ()
+        run.fields[id(asked.target)] = fields.of_series(
+            asked.target, asked.place.ref, asked.legend, answer.labels, values
+        )
 
 
 def _tempo(run: _Run, asked: Asked, known: Mapping[str, Json]) -> Iterator[Problem]:
@@ -272,6 +278,7 @@ def _tempo(run: _Run, asked: Asked, known: Mapping[str, Json]) -> Iterator[Probl
 def _infinity(run: _Run, asked: Asked, _: Mapping[str, Json]) -> Iterator[Problem]:
     columns, problems = infinity.examined(asked.target, run.contract)
     yield from problems
+    run.fields[id(asked.target)] = fields.of_columns(asked.target)
     for column in columns:
         if column.field.type in {"number", "integer"}:
             names = shown.names(asked.panel, column.name)
@@ -332,6 +339,14 @@ def _contradiction(asked: Asked, value: Unit | None, names: Sequence[str], colum
         sentence, right = found
         of = f" of {column}" if column else ""
         yield Problem("panel/unit", f"{sentence}{of}.", f"Set the unit to {right}.")
+
+
+def _named(run: _Run, file: str, panel: Json) -> None:
+    """Report the names of fields that a panel has not."""
+    yielded = [run.fields.get(id(target)) for target in panel.get("targets", ()) if not target.get("hide")]
+    place = Place(file, panel.get("id"), panel.get("title", ""))
+    found = list(fields.misnamed(panel, yielded))
+    run.add(place, _unsuppressed(run, Asked(place, "", "", {}, panel), found))
 
 
 def _unused(run: _Run, file: str, panel: Json) -> None:

@@ -1,8 +1,8 @@
 """In which unit a panel shows a value: its own, or that of the override which fits the value's name."""
 
-import re
 from collections.abc import Iterator, Sequence
 
+from gwz_provision import patterns
 from gwz_provision.check.asked import Json
 
 _VALUES = frozenset(
@@ -14,12 +14,12 @@ def unit(panel: Json, ref: str, names: Sequence[str]) -> str | None:
     """Return the unit of a value that has one of these names; None when that cannot be told, or nothing is shown."""
     if panel.get("type") not in _VALUES:
         return None
-    config = panel.get("fieldConfig") or {}
-    shown: str | None = str((config.get("defaults") or {}).get("unit") or "")
+    config = panel.get("fieldConfig", {})
+    shown: str | None = config.get("defaults", {}).get("unit", "")
     if not shown and panel.get("type") == "table":
         shown = None  # of a column that has no unit either, nobody knows whether it is a number
     for override, value in _overrides(config):
-        fits = _fits(override.get("matcher") or {}, ref, names)
+        fits = _fits(override.get("matcher", {}), ref, names)
         if fits is None:
             shown = None
         elif fits:
@@ -37,8 +37,8 @@ def names(panel: Json, *given: str) -> list[str]:
 
 
 def _overrides(config: Json) -> Iterator[tuple[Json, str]]:
-    for override in config.get("overrides") or ():
-        for item in override.get("properties") or ():
+    for override in config.get("overrides", ()):
+        for item in override.get("properties", ()):
             if item.get("id") == "unit":
                 yield override, str(item.get("value") or "")
 
@@ -52,11 +52,9 @@ def _fits(matcher: Json, ref: str, names_: Sequence[str]) -> bool | None:
         case "byName":
             return True if options in names_ else None if templated else False
         case "byRegexp":
-            pattern = str(options).strip("/")
-            try:
-                fits = any(re.search(pattern, name) for name in names_)
-            except re.error:
+            pattern = patterns.of_browser(str(options).strip("/"))
+            if pattern is None:
                 return None
-            return True if fits else None if templated else False
+            return True if any(map(pattern.search, names_)) else None if templated else False
         case _:
             return None

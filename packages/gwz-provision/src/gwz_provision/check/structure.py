@@ -4,9 +4,8 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
 
-from gwz_provision.check.asked import BUILT_IN, Json, Sources, panels, variables
+from gwz_provision.check.asked import BUILT_IN, Json, Sources, panels, referred, variables
 from gwz_provision.check.documents import Document
 from gwz_provision.check.findings import Finding, Place, Problem, suggestion
 from gwz_provision.check.substitution import used
@@ -44,9 +43,7 @@ def among(documents: Sequence[Document]) -> Iterator[Finding]:
 
 def _indexed(index: Document, dashboards: Sequence[Document]) -> Iterator[Finding]:
     there = {str(one.content.get("uid") or "") for one in dashboards}
-    listed = [
-        str(entry.get("uid")) for entry in index.content["dashboards"] if isinstance(entry, dict) and "uid" in entry
-    ]
+    listed = [entry["uid"] for entry in index.content["dashboards"] if "uid" in entry]
     for uid in listed:
         if uid not in there:
             cure = suggestion(uid, there, "Generate the bundle anew: nox -s generate.")
@@ -58,26 +55,21 @@ def dashboard(document: Document, sources: Sources, uids: frozenset[str], *, our
     model, place = document.content, Place(document.file)
     for problem in (*_top(model), *_ids(model), *_grid(model), *_used_variables(model)):
         yield place.finding(problem)
+    known = variables(model)
     for panel in panels(model):
-        where = Place(document.file, _id(panel), str(panel.get("title") or ""))
+        where = Place(document.file, panel.get("id"), str(panel.get("title") or ""))
         for problem in _panel(panel, ours=ours):
             yield where.finding(problem)
-        yield from _references(where, panel, sources, variables(model))
-    for name, entry in (*variables(model).items(), *_annotations(model)):
-        if wrong := _source(entry.get("datasource"), sources, variables(model)):
+        yield from _references(where, panel, sources, known)
+    for name, entry in (*known.items(), *_annotations(model)):
+        if wrong := _source(entry.get("datasource"), sources, known):
             yield Place(document.file, title=f"variable {name}").finding(wrong)
     if ours:
         yield from _links(place, model, uids)
 
 
-def _id(panel: Json) -> int | None:
-    found = panel.get("id")
-    return found if isinstance(found, int) else None
-
-
 def _annotations(model: Json) -> list[tuple[str, Json]]:
-    listed = (model.get("annotations") or {}).get("list") or ()
-    return [(f"of annotation {one.get('name')}", one) for one in listed if isinstance(one, dict)]
+    return [(f"of annotation {one.get('name')}", one) for one in model.get("annotations", {}).get("list", ())]
 
 
 def _top(model: Json) -> Iterator[Problem]:
@@ -96,7 +88,7 @@ def _top(model: Json) -> Iterator[Problem]:
         yield Problem(
             "dashboard/refresh", f"refresh is {refresh[0]}, and Grafana's shortest is 5s.", "Set it to 5s or more."
         )
-    for entry in model.get("__inputs") or ():
+    for entry in model.get("__inputs", ()):
         sentence = f"the input {entry.get('name')} is left from an export: nobody fills it in."
         yield Problem("dashboard/input", sentence, "Write the data source's uid in its place, and remove __inputs.")
 
@@ -109,36 +101,31 @@ def _ids(model: Json) -> Iterator[Problem]:
 
 def _grid(model: Json) -> Iterator[Problem]:
     placed = [
-        (panel, panel["gridPos"])
-        for panel in model.get("panels") or ()
-        if isinstance(panel, dict) and _is_placed(panel)
+        (panel, panel["gridPos"]) for panel in model.get("panels", ()) if set("xywh") <= panel.get("gridPos", {}).keys()
     ]
     for panel, at in placed:
         if at["x"] < 0 or at["x"] + at["w"] > _GRID:
             sentence = f"panel {panel.get('id')} {panel.get('title', '')!r} reaches from {at['x']} to {at['x'] + at['w']}, and the grid has {_GRID}."
             yield Problem("dashboard/grid", sentence, "Narrow or move it.")
-    for (one, first), (other, second) in combinations(placed, 2):
-        if _overlap(first, second):
-            sentence = f"panel {one.get('id')} {one.get('title', '')!r} and panel {other.get('id')} {other.get('title', '')!r} overlap."
-            yield Problem("dashboard/grid", sentence, "Move one of them.")
+    above: list[tuple[Json, Mapping[str, int]]] = []
+    for other, second in sorted(placed, key=lambda each: each[1]["y"]):
+        above = [(one, first) for one, first in above if first["y"] + first["h"] > second["y"]]
+        for one, first in above:
+            if _side_by_side(first, second):
+                sentence = f"panel {one.get('id')} {one.get('title', '')!r} and panel {other.get('id')} {other.get('title', '')!r} overlap."
+                yield Problem("dashboard/grid", sentence, "Move one of them.")
+        above.append((other, second))
 
 
-def _is_placed(panel: Json) -> bool:
-    at = panel.get("gridPos")
-    return isinstance(at, dict) and all(isinstance(at.get(side), int) for side in "xywh")
-
-
-def _overlap(one: Mapping[str, int], other: Mapping[str, int]) -> bool:
-    return all(
-        one[start] < other[start] + other[size] and other[start] < one[start] + one[size]
-        for start, size in (("x", "w"), ("y", "h"))
-    )
+def _side_by_side(one: Mapping[str, int], other: Mapping[str, int]) -> bool:
+    """Tell whether two panels, of which the second begins in a row of the first, share a column of it."""
+    return one["x"] < other["x"] + other["w"] and other["x"] < one["x"] + one["w"] and other["h"] > 0
 
 
 def _panel(panel: Json, *, ours: bool) -> Iterator[Problem]:
     if panel.get("id") is None:
         yield Problem("panel/id", "the panel has no id.", "Give it a number that no other panel has.")
-    refs = Counter(str(target.get("refId") or "") for target in panel.get("targets") or () if isinstance(target, dict))
+    refs = Counter(target.get("refId", "") for target in panel.get("targets", ()))
     for ref, count in refs.items():
         if not ref:
             yield Problem("panel/ref", f"{count} of its queries have no refId.", "Name them A, B, C.")
@@ -159,11 +146,11 @@ def _described(panel: Json) -> Iterator[Problem]:
     for key in ("title", "description"):
         if not str(panel.get(key) or "").strip():
             yield Problem(f"panel/{key}", f"the panel has no {key}.", "Give it one that says what a value means.")
-    config = panel.get("fieldConfig") or {}
+    config = panel.get("fieldConfig", {})
     overridden = any(
-        item.get("id") == "unit" for one in config.get("overrides") or () for item in one.get("properties") or ()
+        item.get("id") == "unit" for one in config.get("overrides", ()) for item in one.get("properties", ())
     )
-    if kind in _WITH_UNIT and not (config.get("defaults") or {}).get("unit") and not overridden:
+    if kind in _WITH_UNIT and not config.get("defaults", {}).get("unit") and not overridden:
         yield Problem(
             "panel/unit", "the panel has no unit.", "Set fieldConfig.defaults.unit, short for a plain number."
         )
@@ -173,9 +160,7 @@ def _references(place: Place, panel: Json, sources: Sources, known: Mapping[str,
     own = panel.get("datasource")
     if problem := _source(own, sources, known):
         yield place.finding(problem)
-    for target in panel.get("targets") or ():
-        if not isinstance(target, dict):
-            continue
+    for target in panel.get("targets", ()):
         at = Place(place.file, place.panel, place.title, str(target.get("refId") or ""))
         wrong = _source(target.get("datasource"), sources, known)
         if wrong and target.get("datasource") != own:
@@ -186,7 +171,7 @@ def _references(place: Place, panel: Json, sources: Sources, known: Mapping[str,
 
 def _is_random(target: Json, source: object) -> bool:
     """Tell whether a query asks Grafana itself to make numbers up, which is what its own source does unless told otherwise."""
-    uid, kind = (source.get("uid"), source.get("type")) if isinstance(source, dict) else (source, None)
+    uid, kind = referred(source).get("uid"), referred(source).get("type")
     if kind == "grafana-testdata-datasource":
         return True
     is_own = kind == "grafana" or uid in {"grafana", "-- Grafana --"}
@@ -195,9 +180,9 @@ def _is_random(target: Json, source: object) -> bool:
 
 def _source(source: object, sources: Sources, known: Mapping[str, Json]) -> Problem | None:
     """Ask of a reference to a data source that there is one, and that it is of the type that is written beside it."""
-    written = source.get("type") if isinstance(source, dict) else None
-    uid = source.get("uid") if isinstance(source, dict) else sources.names.get(str(source), source)
-    if uid in {None, ""} or uid in BUILT_IN or written == "grafana":
+    written, named = referred(source).get("type"), referred(source).get("uid", "")
+    uid = sources.names.get(named, named)
+    if not uid or uid in BUILT_IN or written == "grafana":
         return None
     variable = re.fullmatch(r"\$\{?(\w+)(?::\w+)?\}?|\[\[(\w+)\]\]", str(uid))
     if variable:
@@ -218,16 +203,17 @@ def _source(source: object, sources: Sources, known: Mapping[str, Json]) -> Prob
 
 def _used_variables(model: Json) -> Iterator[Problem]:
     known = variables(model)
+    users = Counter(name for part in ({**model, "templating": {}}, *known.values()) for name in _used(part))
+    repeated = {panel.get("repeat") for panel in panels(model)}
     for name, variable in known.items():
-        if variable.get("type") == "adhoc" or variable.get("hide") == 2:
+        if variable.get("type") == "adhoc" or variable.get("hide") == 2 or name in repeated:
             continue
-        rest = {**model, "templating": {"list": [one for one in known.values() if one is not variable]}}
-        if all(other != name for other, _ in used(json.dumps(rest))) and not _repeats(model, name):
+        if users[name] == (name in _used(variable)):
             yield Problem("variable/unused", f"nothing uses the variable {name}.", "Use it, or remove it.")
 
 
-def _repeats(model: Json, name: str) -> bool:
-    return any(panel.get("repeat") == name for panel in panels(model))
+def _used(part: Json) -> set[str]:
+    return {name for name, _ in used(json.dumps(part))}
 
 
 def _links(place: Place, model: Json, uids: frozenset[str]) -> Iterator[Finding]:

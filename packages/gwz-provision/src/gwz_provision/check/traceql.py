@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NoReturn
 
+from gwz_provision import patterns
 from gwz_provision.check.findings import meant
 from gwz_provision.check.syntax import Parser, Token, tokenized
 
@@ -315,7 +316,7 @@ class _Parser(Parser):
             return
         try:
             re.compile(_unquoted(token.text))
-        except re.error as error:
+        except patterns.WRONG as error:
             self.fail(f"the regular expression is wrong: {error}", "Correct it (RE2).", token)
 
     # Stages

@@ -6,13 +6,12 @@ from functools import partial
 from gwz_provision import frames
 from gwz_provision.bundle import Bundle, Json
 from gwz_provision.doctor import infinity, receivers, sources
-from gwz_provision.doctor.scene import Scene, hop_of, subject_of
+from gwz_provision.doctor.hops import hop_of, subject_of
+from gwz_provision.doctor.scene import Scene
 from gwz_provision.errors import ProvisionError
 from gwz_provision.queries import INFINITY, Query
 from gwz_provision.report import Hop
 
-# The data sources of what only calculates with other queries' answers, by its new and its old name.
-_EXPRESSIONS = frozenset({"__expr__", "-100"})
 _DEFAULT_SECONDS = 600
 
 
@@ -40,7 +39,7 @@ def queries(bundle: Bundle) -> list[tuple[Json, Json]]:
         for group in bundle.rule_groups
         for rule in group.get("rules") or []
         for item in rule.get("data") or []
-        if item.get("datasourceUid") not in _EXPRESSIONS
+        if item.get("datasourceUid") not in sources.EXPRESSIONS
     ]
 
 
@@ -57,17 +56,21 @@ def _ask(scene: Scene) -> None:
         else:
             cause = f"The alert rule asks data source {uid}, which neither Grafana nor the bundle has."
             scene.report.fail(Hop("alert-rule", subject_of(id_), cause, "Correct its datasourceUid."))
-    answers = scene.asker.all({key: partial(scene.asker.results, each, key[1]) for key, each in batches.items()})
-    for key, answer in answers.items():
-        for id_, target in batches[key].items():
-            hop = hop_of(answer, "alert-rule", subject_of(id_), key[0]) if isinstance(answer, ProvisionError) else None
-            if not isinstance(answer, ProvisionError) and frames.error_of(answer[id_]):
-                hop = _refusal(id_, target, scene.live[key[0]], answer[id_])
-            if hop:
+    answers = scene.asker.all({key: partial(scene.asker.answers, each, key[1]) for key, each in batches.items()})
+    for (uid, since), answer in answers.items():
+        for id_, target in batches[uid, since].items():
+            own = answer if isinstance(answer, ProvisionError) else answer[id_]
+            if hop := _broken(id_, target, scene.live[uid], own):
                 # Where an application has none of its paths, that is one hop.
-                scene.report.fail(scene.report.broken.get(f"{hop.kind}:{key[0]}", hop), id_)
+                scene.report.fail(scene.report.broken.get(f"{hop.kind}:{uid}", hop), id_)
             else:
                 scene.report.well(id_)
+
+
+def _broken(id_: str, target: Json, live: Json, answer: Json | ProvisionError) -> Hop | None:
+    if isinstance(answer, ProvisionError):
+        return hop_of(answer, "query", live["uid"], live)
+    return _refusal(id_, target, live, answer) if frames.error_of(answer) else None
 
 
 def _refusal(id_: str, target: Json, live: Json, result: Json) -> Hop:

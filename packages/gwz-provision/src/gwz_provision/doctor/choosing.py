@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gwz_provision import frames
+from gwz_provision.bundle import Json
 from gwz_provision.check.promql import Selector
-from gwz_provision.doctor import trees
+from gwz_provision.doctor import sources, trees
+from gwz_provision.doctor.hops import hop_of, subject_of
 from gwz_provision.doctor.loki import Loki
 from gwz_provision.doctor.prometheus import Prometheus
 from gwz_provision.doctor.question import builtins, edges
-from gwz_provision.doctor.scene import Scene, hop_of, subject_of
+from gwz_provision.doctor.scene import Scene
 from gwz_provision.errors import ProvisionError, QueryFailed
 from gwz_provision.queries import DEFAULT_SINCE, INFINITY, Query, filled, named, substituted
 from gwz_provision.recording import selectors
@@ -52,7 +54,8 @@ def _values(scene: Scene, listed: Sequence[Variable], since: str) -> tuple[dict[
         try:
             found = _choice(scene, variable, values, since)
         except ProvisionError as error:
-            found = hop_of(error, "variable", subject_of(variable.id), str(variable.datasource.get("uid", "")))
+            live = scene.live.get(_source(scene, variable, values).get("uid", ""))
+            found = hop_of(error, "variable", subject_of(variable.id), live)
         if isinstance(found, Choice):
             values[variable.name] = found
             scene.report.well(variable.id)
@@ -64,14 +67,27 @@ def _values(scene: Scene, listed: Sequence[Variable], since: str) -> tuple[dict[
 
 def _choice(scene: Scene, variable: Variable, values: Mapping[str, Choice], since: str) -> Choice | Hop:
     """Resolve a variable to what the browser would choose, or name the hop that keeps it without values."""
-    given = scene.question.values.get(variable.name)
-    if given is not None or not variable.needs_options:
-        return variable.chosen(_own_options(scene, variable), given) or _valueless(variable)
-    source = filled(variable.datasource, values)
+    if not is_asked(scene, variable):
+        return at_once(scene, variable) or _valueless(variable)
+    source = _source(scene, variable, values)
     asking = _Asking(variable, str(source.get("uid", "")), str(source.get("type", "")), values, since)
     if asking.uid in scene.broken:
         return scene.broken[asking.uid]
     return variable.chosen(variable.offered(_options(scene, asking))) or _why_none(scene, asking)
+
+
+def is_asked(scene: Scene, variable: Variable) -> bool:
+    """Tell whether a data source has to be asked for a variable's values."""
+    return variable.needs_options and variable.name not in scene.question.values
+
+
+def at_once(scene: Scene, variable: Variable) -> Choice | None:
+    """Choose a variable's value without asking a data source; None when it has none."""
+    return variable.chosen(_own_options(scene, variable), scene.question.values.get(variable.name))
+
+
+def _source(scene: Scene, variable: Variable, values: Mapping[str, Choice]) -> Json:
+    return sources.found(scene.live, filled(variable.datasource, values))
 
 
 def _valueless(variable: Variable) -> Hop:
@@ -99,7 +115,7 @@ def _options(scene: Scene, asking: _Asking) -> list[str]:
 
 
 def _server(scene: Scene, asking: _Asking) -> Prometheus | Loki | None:
-    if asking.kind == "loki":
+    if asking.kind == "loki" and asking.uid in scene.live:
         return Loki(scene.asker, scene.live[asking.uid])
     return scene.scraped.get(asking.uid)
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gwz_provision import access, bundle, normalise
-from gwz_provision.connecting import connected, require
+from gwz_provision import access, bundle
+from gwz_provision.connecting import connected, require, seconds
 from gwz_provision.console import Console
 from gwz_provision.doctor.question import DEADLINE_SECONDS
 from gwz_provision.environment import Environment
@@ -31,13 +31,13 @@ def add_doctor(subparsers: "Subparsers", shared: argparse.ArgumentParser) -> Non
         metavar="NAME=VALUE",
         help="a dashboard variable's value (default: what the browser would choose)",
     )
-    seconds = f"{DEADLINE_SECONDS:.0f}s"
+    given = f"{DEADLINE_SECONDS:.0f}s"
     parser.add_argument(
         "--deadline",
-        type=_seconds,
-        default=seconds,
+        type=_some_seconds,
+        default=given,
         metavar="TIME",
-        help=f"for all questions together (default: {seconds})",
+        help=f"for all questions together (default: {given})",
     )
     parser.add_argument("--debug", action="store_true", help="tell every call on standard error")
     parser.set_defaults(run=_doctor)
@@ -57,14 +57,11 @@ def _assignment(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _seconds(text: str) -> float:
-    try:
-        seconds = normalise.milliseconds(text) / 1000
-    except ValueError:
-        seconds = 0.0
-    if not seconds:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 60s or 2m")
-    return seconds
+def _some_seconds(text: str) -> float:
+    found = seconds(text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 60s or 2m: nothing can be asked in it")
+    return found
 
 
 def _doctor(options: argparse.Namespace, environ: Mapping[str, str]) -> int:

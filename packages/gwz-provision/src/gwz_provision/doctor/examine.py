@@ -8,12 +8,13 @@ from gwz_provision import recording
 from gwz_provision.bundle import Bundle, Json
 from gwz_provision.check import contract
 from gwz_provision.check.promql import Matcher
-from gwz_provision.doctor import alerts, choosing, entry, panels, trees
+from gwz_provision.doctor import alerts, choosing, entry, panels, reaching, trees
 from gwz_provision.doctor.asking import Asker
+from gwz_provision.doctor.hops import hop_of
 from gwz_provision.doctor.prometheus import Prometheus
 from gwz_provision.doctor.question import Question, seconds_of
-from gwz_provision.doctor.scene import Scene, hop_of
-from gwz_provision.errors import Forbidden, OutOfTime, ProvisionError
+from gwz_provision.doctor.scene import Scene
+from gwz_provision.errors import ProvisionError
 from gwz_provision.queries import Query, queries
 from gwz_provision.recording import selectors
 from gwz_provision.report import Hop, Report
@@ -46,14 +47,16 @@ def _examine(scene: Scene) -> None:
     if found["datasources"] is None:
         return
     scene.live = {item["uid"]: item for item in found["datasources"]}
-    asked = [one for board in scene.bundle.dashboards for one in queries(board, scene.question.since)]
-    scene.broken = entry.failing(scene.asker, _wanted(scene.bundle, asked), scene.live, scene.report)
+    asked = reaching.settled(
+        scene, [one for board in scene.bundle.dashboards for one in queries(board, scene.question.since)]
+    )
+    wanted = reaching.wanted(scene, asked)
+    scene.broken = entry.failing(scene.asker, wanted, scene.live, scene.ours, scene.report)
     if (hits := found["search"]) is not None:
         _dashboards(scene, [hit["uid"] for hit in hits])
-    try:
-        _scrapes(scene, asked)
-    except OutOfTime as error:
-        scene.report.fail(hop_of(error, "", ""))
+    for uid in wanted:
+        if uid not in scene.broken and scene.live[uid]["type"] == "prometheus":
+            _scrapes(scene, uid, [one for one in asked if one.datasource == uid])
     panels.ask(scene, choosing.chosen(scene, asked))
     rules, contacts = found.get("rules"), found.get("contacts")
     if rules is not None and contacts is not None:
@@ -63,16 +66,8 @@ def _examine(scene: Scene) -> None:
 def _listed(scene: Scene, answer: list[Json] | ProvisionError) -> list[Json] | None:
     if not isinstance(answer, ProvisionError):
         return answer
-    scene.report.fail(hop_of(answer, "permission" if isinstance(answer, Forbidden) else "grafana", ""))
+    scene.report.fail(hop_of(answer, "grafana", ""))
     return None
-
-
-def _wanted(bundle: Bundle, asked: Sequence[Query]) -> dict[str, str]:
-    """Map the data sources that the bundle brings, or its queries name, to their types."""
-    literal = {
-        one.datasource: one.kind for one in asked if one.datasource and not one.datasource.startswith(("$", "__"))
-    }
-    return {**literal, **{item["uid"]: str(item["type"]) for item in bundle.datasources}}
 
 
 def _dashboards(scene: Scene, there: Sequence[str]) -> None:
@@ -84,23 +79,25 @@ def _dashboards(scene: Scene, there: Sequence[str]) -> None:
         scene.report.well("dashboards")
 
 
-def _scrapes(scene: Scene, asked: Sequence[Query]) -> None:
-    """Look at what each Prometheus scrapes and has loaded, before any answer of its can be judged."""
+def _scrapes(scene: Scene, uid: str, asked: Sequence[Query]) -> None:
+    """Look at what a Prometheus scrapes and has loaded, before any answer of its can be judged."""
     declared, known = recording.expressions(scene.bundle), contract.load(scene.bundle.contract)
-    for uid in _wanted(scene.bundle, asked):
-        if uid in scene.broken or scene.live[uid]["type"] != "prometheus":
-            continue
-        mine = [one for one in asked if one.datasource == uid]
-        watched = _watched(scene.bundle, uid, mine)
-        scene.scraped[uid] = prometheus = Prometheus(scene.asker, uid, known, declared=declared, watched=watched)
-        read = [name for name, uids in recording.needed(scene.bundle).items() if uid in uids]
-        for kind, hops in (("target", prometheus.unscraped()), ("rule", prometheus.unrecorded(read))):
-            found = list(hops)
-            for hop in found:
-                scene.report.fail(hop)
-            if not found:
-                scene.report.well(f"{kind}:{uid}")
-        _retention(scene, uid, prometheus, mine)
+    live, watched = scene.live[uid], _watched(scene.bundle, uid, asked)
+    try:
+        prometheus = Prometheus(scene.asker, live, known, declared=declared, watched=watched)
+    except ProvisionError as error:
+        scene.broken[uid] = hop_of(error, "health", uid, live)
+        scene.report.fail(scene.broken[uid])
+        return
+    scene.scraped[uid] = prometheus
+    read = [name for name, uids in recording.needed(scene.bundle).items() if uid in uids]
+    for kind, hops in (("target", prometheus.unscraped()), ("rule", prometheus.unrecorded(read))):
+        found = list(hops)
+        for hop in found:
+            scene.report.fail(hop)
+        if not found:
+            scene.report.well(f"{kind}:{uid}")
+    _retention(scene, uid, prometheus, asked)
 
 
 def _watched(bundle: Bundle, uid: str, asked: Sequence[Query]) -> list[tuple[Matcher, ...]]:

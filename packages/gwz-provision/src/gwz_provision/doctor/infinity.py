@@ -1,15 +1,11 @@
 """Reads the answer to a JSON query: which hop between Grafana and the field broke, if one did."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.resources.abc import Traversable
-from typing import Any, Self
+from typing import Any
 
 from gwz_provision import frames
 from gwz_provision.bundle import Json
-from gwz_provision.check import contract
 from gwz_provision.check import infinity as checked
 from gwz_provision.check.contract import Contract
 from gwz_provision.doctor import sources
@@ -22,27 +18,6 @@ from gwz_provision.report import Hop
 _STATUS = re.compile(r"unsuccessful HTTP response\. (?P<code>\d{3})(?P<words>[^\n]*)")
 _PATH = re.compile(r"[\w.]*")
 _LONGEST = 200
-
-
-@dataclass(frozen=True)
-class Known:
-    """What the contract says of the endpoints: their fields, and which of these may be null."""
-
-    names: Contract
-    nullable: frozenset[tuple[str, str]]
-
-    @classmethod
-    def of(cls, file: Traversable) -> Self:
-        """Read the contract."""
-        entries = json.loads(file.read_text(encoding="utf-8")).get("endpoints", [])
-        nullable = [(entry["path"], one["name"]) for entry in entries for one in entry["fields"] if one.get("nullable")]
-        return cls(contract.load(file), frozenset(nullable))
-
-    def never_null(self, query: Query, names: Sequence[str]) -> list[str]:
-        """Name those of a query's columns that the contract does not let be null."""
-        columns, _ = checked.examined(query.target, self.names)
-        allowed = {one.name for one in columns if (path_of(query), one.field.name) in self.nullable}
-        return [name for name in names if name not in allowed]
 
 
 def path_of(query: Query) -> str:
@@ -87,17 +62,17 @@ def refused(query: Query, live: Json, result: Json, said: str = "") -> Hop:
             )
 
 
-def unmounted(live: Json, asked: int, hops: Sequence[Hop]) -> Hop | None:
+def unmounted(uid: str, asked: int, hops: Sequence[Hop]) -> Hop | None:
     """Make one hop of many when the application has none of the paths that it was asked for."""
     missing = [hop for hop in hops if hop.kind == "endpoint" and " answers 404 " in hop.cause]
     if not missing or len(missing) < asked:
         return None
     paths = len({hop.subject for hop in missing})
-    cause = f"The application of {live['uid']} has none of the {paths} paths that it was asked for: {missing[0].cause}"
-    return Hop("endpoint", live["uid"], cause, missing[0].cure)
+    cause = f"The application of {uid} has none of the {paths} paths that it was asked for: {missing[0].cause}"
+    return Hop("endpoint", uid, cause, missing[0].cure)
 
 
-def judged(query: Query, live: Json, result: Json, known: Known) -> Verdict | None:
+def judged(query: Query, live: Json, result: Json, known: Contract) -> Verdict | None:
     """Tell what is missing in an answer that came well; None when nothing is."""
     body = _body(result)
     rows = _rows(body, str(query.target.get("root_selector") or ""))
@@ -112,7 +87,7 @@ def judged(query: Query, live: Json, result: Json, known: Known) -> Verdict | No
     if not content.unknown:
         cause = f"{path_of(query)} answered, and its list is empty."
         return Hop("rows", subject, cause, "Let something happen that it lists, or choose a longer range.")
-    wrong = known.never_null(query, _all_null(result))
+    wrong = _never_null(query, _all_null(result), known)
     if not wrong:
         return f"{ANSWER}{path_of(query)} says null, which it may: nothing is known yet."
     names = ", ".join(wrong)
@@ -138,9 +113,10 @@ def _unreadable(query: Query, error: str) -> Hop:
 
 
 def _body(result: Json) -> Any:
-    for frame in result.get("frames") or []:
-        return ((frame["schema"].get("meta") or {}).get("custom") or {}).get("data")
-    return None
+    found = next(iter(result.get("frames") or ()), None)
+    for name in ("schema", "meta", "custom", "data"):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
 
 
 def _rows(body: Any, root: str) -> list[Json] | None:
@@ -165,9 +141,16 @@ def _all_null(result: Json) -> list[str]:
     return [
         str(field.get("name"))
         for frame in result.get("frames") or []
-        for field, column in zip(frame["schema"].get("fields", []), frame["data"].get("values", []), strict=False)
+        for field, column in zip(frame["schema"]["fields"], frame["data"]["values"], strict=False)
         if field.get("type") == "number" and column and column.count(None) == len(column)
     ]
+
+
+def _never_null(query: Query, names: Sequence[str], known: Contract) -> list[str]:
+    """Name those of a query's columns that the contract does not let be null."""
+    columns, _ = checked.examined(query.target, known)
+    allowed = {one.name for one in columns if one.field.nullable}
+    return [name for name in names if name not in allowed]
 
 
 def _has(row: Any, path: str) -> bool:

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from gwz_provision import frames
+from gwz_provision import frames, shapes
 from gwz_provision.bundle import Json
 from gwz_provision.check.promql import Node, Selector
 from gwz_provision.doctor import chain, trees
 from gwz_provision.doctor.asking import Asker, Empty, Verdict
 from gwz_provision.doctor.chain import Facts
+from gwz_provision.doctor.hops import hop_of, subject_of
 from gwz_provision.doctor.question import seconds_of
 from gwz_provision.errors import ProvisionError, QueryFailed
 from gwz_provision.report import Hop
@@ -26,6 +27,7 @@ class Loki:
     def __init__(self, asker: Asker, live: Json) -> None:
         """Ask nothing yet."""
         self._asker = asker
+        self._live = live
         self._uid = live["uid"]
         headers = live.get("jsonData") or {}
         self._tenant = any(
@@ -48,14 +50,16 @@ class Loki:
         """Name the first broken hop before each selector of streams."""
         found = self._asker.all({one: partial(self._explain, one) for one in selectors})
         return {
-            one: Hop("stream", self._uid, result.cause, result.cure) if isinstance(result, ProvisionError) else result
+            one: hop_of(result, "stream", self._uid, self._live) if isinstance(result, ProvisionError) else result
             for one, result in found.items()
         }
 
     def options(self, label: str, selector: str, start: int) -> list[str]:
         """List the values of a label."""
-        found = self._asker.proxied(self._uid, f"loki/api/v1/label/{label}/values", query=selector or None, start=start)
-        return [str(value) for value in found or []]
+        found = self._asker.proxied(
+            self._uid, f"loki/api/v1/label/{label}/values", shapes.LABEL_VALUES, query=selector or None, start=start
+        )
+        return list(found or [])
 
     def _absent(self, known: Mapping[str, Node], since: Mapping[str, str]) -> dict[str, set[Selector]]:
         """Ask in one call for each range which selectors have no lines in it."""
@@ -88,7 +92,7 @@ class Loki:
     def _facts(self, selector: Selector) -> Facts:
         """Ask for one fact after the other, until one settles the case."""
         start = int(time.time()) - _LONGEST_SECONDS
-        if not self._asker.proxied(self._uid, "loki/api/v1/labels", start=start):
+        if not self._asker.proxied(self._uid, "loki/api/v1/labels", shapes.LABEL_VALUES, start=start):
             return Facts(ever=False)
         values: dict[str, tuple[str, ...]] = {}
         for matcher in selector.matchers:
@@ -98,7 +102,13 @@ class Loki:
         facts = Facts(values=values)
         shown = trees.written(selector)
         newest = self._asker.proxied(
-            self._uid, "loki/api/v1/query_range", query=shown, limit=1, direction="backward", start=start
+            self._uid,
+            "loki/api/v1/query_range",
+            shapes.STREAMS,
+            query=shown,
+            limit=1,
+            direction="backward",
+            start=start,
         )
         times = [int(at) / 1e9 for one in (newest or {}).get("result") or [] for at, *_ in one["values"]]
         return replace(facts, together=bool(times), last=max(times, default=None))
@@ -108,7 +118,7 @@ def _verdict(
     empty: Empty, tree: Node | None, suspects: Mapping[str, Selector | None], hops: Mapping[Selector, Hop]
 ) -> Verdict:
     query = empty.query
-    subject = query.id.partition(":")[2]
+    subject = subject_of(query.id)
     if tree is None:
         return Hop("query", subject, f"Empty: {query.text}", "Correct the query.")
     if suspect := suspects[query.id]:

@@ -6,36 +6,38 @@ from functools import partial
 
 from gwz_provision import frames
 from gwz_provision.bundle import Json
+from gwz_provision.check import contract
 from gwz_provision.doctor import infinity, sources
-from gwz_provision.doctor.asking import Empty, Verdict
-from gwz_provision.doctor.infinity import Known
+from gwz_provision.doctor.asking import Empty, Verdict, unanswered
+from gwz_provision.doctor.hops import hop_of, subject_of
 from gwz_provision.doctor.loki import Loki
 from gwz_provision.doctor.question import resolution
-from gwz_provision.doctor.scene import Scene, hop_of, subject_of
+from gwz_provision.doctor.scene import Scene
 from gwz_provision.doctor.tempo import Tempo
-from gwz_provision.errors import OutOfTime, ProvisionError
+from gwz_provision.errors import ProvisionError, Refused
 from gwz_provision.queries import INFINITY, Query
 from gwz_provision.report import Hop
 
-_EXPRESSION = "__expr__"
-_Raw = Json | frames.Content
-"""An answer: the result of a query, or what a search found."""
+_Raw = Json | frames.Content | ProvisionError
+"""An answer: the result of a query, what a search found, or why there is none."""
 
 
 def ask(scene: Scene, asked: Sequence[Query]) -> None:
     """Ask all queries and record what became of each."""
+    reachable = []
     for query in asked:
-        if query.datasource in scene.broken:
-            scene.waits(query, scene.broken[query.datasource])
-    reachable = [one for one in asked if one.datasource not in scene.broken]
-    known = Known.of(scene.bundle.contract)
+        if hop := scene.hindrance(query):
+            scene.waits(query, hop)
+        else:
+            reachable.append(query)
+    known = contract.load(scene.bundle.contract)
     empties: list[Empty] = []
     refusals: list[tuple[Query, Json]] = []
     answers = _answers(scene, reachable)
     for query in reachable:
         answer = answers[query.id]
-        if isinstance(answer, ProvisionError):
-            scene.failed(query, hop_of(answer, "query", subject_of(query.id), query.datasource))
+        if isinstance(answer, Hop):
+            scene.failed(query, answer)
         elif not isinstance(answer, frames.Content) and frames.error_of(answer):
             refusals.append((query, answer))
         elif not isinstance(answer, frames.Content) and query.kind == INFINITY:
@@ -51,24 +53,32 @@ def ask(scene: Scene, asked: Sequence[Query]) -> None:
     _explain_empties(scene, empties)
 
 
-def _answers(scene: Scene, asked: Sequence[Query]) -> dict[str, _Raw | ProvisionError]:
+def _answers(scene: Scene, asked: Sequence[Query]) -> dict[str, Json | frames.Content | Hop]:
     calls: dict[tuple[str, ...], Callable[[], Mapping[str, _Raw]]] = {
         (one.id,): partial(_searched, scene, one) for one in asked if _searches(one)
     }
     batches: dict[tuple[str, ...], list[Query]] = {(one.id,): [one] for one in asked if _searches(one)}
-    calculating = {(one.dashboard, one.panel) for one in asked if one.kind == _EXPRESSION}
+    calculating = {(one.dashboard, one.panel) for one in asked if one.datasource in sources.EXPRESSIONS}
     for query in asked:
         if not _searches(query):
             # What expressions calculate with has to come in the same call.
             together = str(query.panel) if (query.dashboard, query.panel) in calculating else query.datasource
             batches.setdefault((together, query.dashboard, query.since), []).append(query)
     calls |= {key: partial(_batch, scene, batch) for key, batch in batches.items() if key not in calls}
-    found: dict[str, _Raw | ProvisionError] = {}
+    found: dict[str, Json | frames.Content | Hop] = {}
     for key, answer in scene.asker.all(calls).items():
-        found |= {
-            one.id: answer if isinstance(answer, ProvisionError) else answer.get(one.id) or {} for one in batches[key]
-        }
+        source = _source(batches[key])
+        for one in batches[key]:
+            own = answer if isinstance(answer, ProvisionError) else answer[one.id]
+            found[one.id] = (
+                hop_of(own, "query", source, scene.live.get(source)) if isinstance(own, ProvisionError) else own
+            )
     return found
+
+
+def _source(batch: Sequence[Query]) -> str:
+    """Return the data source that a call asks, expressions left aside."""
+    return next((one.datasource for one in batch if one.datasource not in sources.EXPRESSIONS), batch[0].datasource)
 
 
 def _searches(query: Query) -> bool:
@@ -77,16 +87,16 @@ def _searches(query: Query) -> bool:
 
 
 def _searched(scene: Scene, query: Query) -> Mapping[str, _Raw]:
-    return {query.id: Tempo(scene.asker, query.datasource).search(query)}
+    return {query.id: Tempo(scene.asker, scene.live[query.datasource]).search(query)}
 
 
 def _batch(scene: Scene, batch: Sequence[Query]) -> Mapping[str, _Raw]:
     step, since = resolution(batch[0].since), batch[0].since
-    if any(one.kind == _EXPRESSION for one in batch):
+    if any(one.datasource in sources.EXPRESSIONS for one in batch):
         # Its queries know one another by their own names.
         answer = scene.asker.reader.query([{**step, **one.target} for one in batch], since)
-        return {one.id: (answer.get("results") or {}).get(one.ref) or {} for one in batch}
-    return scene.asker.results({one.id: {**step, **one.target} for one in batch}, since)
+        return {one.id: answer.get(one.ref, unanswered(_source(batch))) for one in batch}
+    return scene.asker.answers({one.id: {**step, **one.target} for one in batch}, since)
 
 
 def _explain_refusals(scene: Scene, refusals: Sequence[tuple[Query, Json]], asked: Mapping[str, int]) -> None:
@@ -101,18 +111,18 @@ def _explain_refusals(scene: Scene, refusals: Sequence[tuple[Query, Json]], aske
     hops = {query.id: _refusal(scene, query, result, said) for query, result in refusals}
     for uid in {query.datasource for query, _ in refusals}:
         mine = [query.id for query, _ in refusals if query.datasource == uid]
-        if common := infinity.unmounted(scene.live[uid], asked[uid], [hops[id_] for id_ in mine]):
+        if common := infinity.unmounted(uid, asked[uid], [hops[id_] for id_ in mine]):
             hops |= dict.fromkeys(mine, common)
     for query, _ in refusals:
         scene.failed(query, hops[query.id])
 
 
 def _refusal(scene: Scene, query: Query, result: Json, said: Mapping[tuple[str, str], str | ProvisionError]) -> Hop:
-    live, error = scene.live[query.datasource], frames.error_of(result)
-    if query.kind == INFINITY:
+    live, error = scene.live.get(query.datasource), frames.error_of(result)
+    if live and query.kind == INFINITY:
         words = said.get((query.datasource, infinity.path_of(query)), "")
         return infinity.refused(query, live, result, "" if isinstance(words, ProvisionError) else words)
-    return sources.unreachable(live, error) or Hop(
+    return (live and sources.unreachable(live, error)) or Hop(
         "query",
         subject_of(query.id),
         f"{query.datasource} refused {query.text}: {error}",
@@ -124,9 +134,7 @@ def _words(scene: Scene, query: Query) -> str:
     """Return the words with which an endpoint failed, if it says them to one without its token; empty if not."""
     try:
         scene.asker.reader.proxied(query.datasource, query.text.lstrip("/"))
-    except OutOfTime:
-        raise
-    except ProvisionError as error:
+    except Refused as error:
         return infinity.said(error)
     return ""
 
@@ -149,9 +157,9 @@ def _verdicts(scene: Scene, uid: str, mine: Sequence[Empty]) -> Mapping[str, Ver
         if kind == "loki":
             return Loki(scene.asker, scene.live[uid]).diagnose(mine)
         if kind == "tempo":
-            return Tempo(scene.asker, uid).diagnose(mine)
+            return Tempo(scene.asker, scene.live[uid]).diagnose(mine)
     except ProvisionError as error:
-        return {one.query.id: hop_of(error, "query", uid, uid) for one in mine}
+        return {one.query.id: hop_of(error, "query", uid, scene.live.get(uid)) for one in mine}
     return {
         one.query.id: Hop("query", subject_of(one.query.id), f"No data: {one.query.text}", "Ask it in Grafana.")
         for one in mine

@@ -5,16 +5,18 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
-from gwz_provision import frames, normalise, recording
+from gwz_provision import frames, normalise, recording, shapes
 from gwz_provision.bundle import Json
 from gwz_provision.check.contract import Contract
 from gwz_provision.check.promql import Matcher, Node, Selector
 from gwz_provision.doctor import chain, trees
 from gwz_provision.doctor.asking import Asker, Empty, Verdict
 from gwz_provision.doctor.chain import Facts, Scrapes, Target
+from gwz_provision.doctor.hops import hop_of, subject_of
 from gwz_provision.doctor.question import seconds_of
-from gwz_provision.errors import ProvisionError, QueryFailed
+from gwz_provision.errors import ProvisionError, QueryFailed, Refused
 from gwz_provision.report import Hop
 
 _DEFAULT_RETENTION = "15d"
@@ -44,31 +46,31 @@ class Prometheus:
     def __init__(
         self,
         asker: Asker,
-        uid: str,
+        live: Json,
         contract: Contract,
         *,
         declared: Mapping[str, str],
         watched: Sequence[tuple[Matcher, ...]],
     ) -> None:
-        """Learn with three calls what it scrapes, which recording rules it has loaded, and how long it keeps samples."""
+        """Learn with three calls what it scrapes, which recording rules it has loaded, and how long it keeps samples.
+
+        Who answers as Prometheus may refuse them, and have its targets and rules elsewhere: nothing can be said of those.
+        Raises the error of a call that failed in any other way.
+        """
         self._asker = asker
-        self._uid = uid
+        self._live = live
+        self._uid = uid = str(live["uid"])
         self._contract = contract
         found = asker.all(
             {
-                "targets": partial(asker.proxied, uid, "api/v1/targets", state="active"),
-                "rules": partial(recording.loaded, asker.reader, uid),
-                "runtime": partial(asker.proxied, uid, "api/v1/status/runtimeinfo"),
+                "targets": partial(asker.proxied, uid, "api/v1/targets", shapes.TARGETS, state="active"),
+                "rules": partial(asker.of, uid, partial(recording.loaded, asker.reader, uid)),
+                "runtime": partial(asker.proxied, uid, "api/v1/status/runtimeinfo", shapes.RUNTIME),
             }
         )
+        targets, rules, runtime = (_told(found[name]) for name in ("targets", "rules", "runtime"))
         self.scrapes = Scrapes(
-            uid,
-            _retention(found["runtime"]),
-            _targets(found["targets"]),
-            tuple(watched),
-            {} if isinstance(found["rules"], ProvisionError) else found["rules"],
-            # Who answers as Prometheus without its rules has them elsewhere: nothing can be said of them.
-            {} if isinstance(found["rules"], ProvisionError) else declared,
+            uid, _retention(runtime), _targets(targets), tuple(watched), rules or {}, {} if rules is None else declared
         )
         self._rules = {
             name: tree
@@ -110,14 +112,24 @@ class Prometheus:
     def explained(self, selectors: Sequence[Selector]) -> dict[Selector, Hop]:
         """Name the first broken hop before each selector."""
         found = self._asker.all({one: partial(self._explain, one) for one in selectors})
-        return {one: _hop(one, result) for one, result in found.items()}
+        return {
+            one: hop_of(result, "metric", trees.written(one), self._live)
+            if isinstance(result, ProvisionError)
+            else result
+            for one, result in found.items()
+        }
 
     def options(self, label: str, selector: str, start: int) -> list[str]:
         """List the values of a label."""
         found = self._asker.proxied(
-            self._uid, f"api/v1/label/{label}/values", match=selector or None, start=start, end=int(time.time())
+            self._uid,
+            f"api/v1/label/{label}/values",
+            shapes.LABEL_VALUES,
+            match=selector or None,
+            start=start,
+            end=int(time.time()),
         )
-        return [str(value) for value in found or []]
+        return list(found or [])
 
     def _verdict(
         self,
@@ -128,12 +140,10 @@ class Prometheus:
     ) -> Verdict:
         query = empty.query
         if tree is None:
-            return Hop("query", query.id.partition(":")[2], f"Empty: {query.text}", "Correct the query.")
+            return Hop("query", subject_of(query.id), f"Empty: {query.text}", "Correct the query.")
         if suspect := suspects[query.id]:
             return hops[suspect]
-        return chain.calculated(tree, empty.content.unknown, self._rules) or chain.incalculable(
-            query.id.partition(":")[2]
-        )
+        return chain.calculated(tree, empty.content.unknown, self._rules) or chain.incalculable(subject_of(query.id))
 
     def _absent(self, known: Mapping[str, Node], windows: Mapping[str, int]) -> dict[int, set[Selector]]:
         """Ask in one call which selectors have no samples in the windows of their queries."""
@@ -181,7 +191,8 @@ class Prometheus:
                 return replace(facts, values=values)
         shown = trees.written(selector)
         since = int(time.time()) - self.seconds
-        together = bool(self._asker.proxied(self._uid, "api/v1/series", match=shown, limit=1, start=since))
+        series = self._asker.proxied(self._uid, "api/v1/series", shapes.SERIES, match=shown, limit=1, start=since)
+        together = bool(series)
         last = self._last(shown) if together else None
         return replace(facts, values=values, together=together, last=last)
 
@@ -200,15 +211,20 @@ class Prometheus:
 
     def _last_step(self, shown: str, start: int, end: int, step: int) -> float | None:
         expr = f"count(last_over_time({shown}[{step}s]))"
-        data = self._asker.proxied(self._uid, "api/v1/query_range", query=expr, start=start, end=end, step=step)
-        times = [float(at) for series in (data or {}).get("result") or [] for at, _ in series["values"]]
+        data = self._asker.proxied(
+            self._uid, "api/v1/query_range", shapes.MATRIX, query=expr, start=start, end=end, step=step
+        )
+        times = [at for series in (data or {}).get("result") or [] for at, *_ in series["values"] if start <= at <= end]
         return max(times, default=None)
 
 
-def _hop(selector: Selector, result: Hop | ProvisionError) -> Hop:
-    if isinstance(result, ProvisionError):
-        return Hop("metric", trees.written(selector), result.cause, result.cure)
-    return result
+def _told(answer: Any) -> Any:
+    """Return what was answered, None when the server refused to; raises every other error."""
+    if isinstance(answer, Refused):
+        return None
+    if isinstance(answer, ProvisionError):
+        raise answer
+    return answer
 
 
 def _window(empty: Empty) -> int:
@@ -217,24 +233,24 @@ def _window(empty: Empty) -> int:
     return _NOW if only_now else max(seconds_of(empty.query.since), 300)
 
 
-def _retention(runtime: object) -> str:
+def _retention(runtime: Json | None) -> str:
     """Read how long samples are kept; a limit by size alone says nothing."""
-    told = runtime.get("storageRetention") if isinstance(runtime, dict) else None
-    found = re.match(r"(?:\d+(?:ms|[smhdwy]))+", str(told or ""))
+    told = (runtime or {}).get("storageRetention") or ""
+    found = re.match(r"(?:[0-9]{1,9}(?:ms|[smhdwy]))+", told)
     return found[0] if found else _DEFAULT_RETENTION
 
 
-def _targets(data: object) -> tuple[Target, ...] | None:
-    if not isinstance(data, dict):
-        return None
-    return tuple(
-        Target(
-            one["labels"].get("job", ""),
-            one["labels"].get("instance", ""),
-            one.get("scrapeUrl", ""),
-            # Not scraped yet is not down.
-            one.get("health") != "down",
-            one.get("lastError", ""),
-        )
-        for one in data.get("activeTargets") or ()
+def _targets(data: Json | None) -> tuple[Target, ...] | None:
+    return None if data is None else tuple(map(_target, data.get("activeTargets") or ()))
+
+
+def _target(told: Json) -> Target:
+    labels = told.get("labels") or {}
+    return Target(
+        labels.get("job") or "",
+        labels.get("instance") or "",
+        told.get("scrapeUrl") or "",
+        # Not scraped yet is not down.
+        told.get("health") != "down",
+        told.get("lastError") or "",
     )

@@ -21,7 +21,8 @@ def judged(bundle: Bundle, there: Iterable[str]) -> tuple[list[Hop], str]:
     if not untold or hops:
         return hops, ""
     wanted = ", ".join(dict.fromkeys(name for item in bundle.contact_points for name in variables(item)))
-    return [], f"{untold} alert rules tell nobody: no receiver of the bundle is set. Set one of {wanted}, and apply."
+    cure = f" Set one of {wanted}, and apply." if wanted else ""
+    return [], f"{untold} alert rules tell nobody: no receiver of the bundle is set.{cure}"
 
 
 def _needed(bundle: Bundle) -> dict[str, list[str]]:

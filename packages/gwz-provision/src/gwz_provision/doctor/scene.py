@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 
 from gwz_provision import frames
 from gwz_provision.bundle import Bundle, Json
-from gwz_provision.doctor import chain
+from gwz_provision.doctor import chain, sources
 from gwz_provision.doctor.asking import Asker, Verdict
 from gwz_provision.doctor.prometheus import Prometheus
 from gwz_provision.doctor.question import Question
-from gwz_provision.errors import OutOfTime, ProvisionError, Unanswered
 from gwz_provision.queries import Query
 from gwz_provision.report import Answer, Hop, Report, State
 
@@ -27,6 +26,20 @@ class Scene:
     """The hop that broke before each data source that is not well."""
     scraped: dict[str, Prometheus] = field(default_factory=dict)
     """Those that are well and of Prometheus, with what is known of them."""
+
+    @property
+    def ours(self) -> frozenset[str]:
+        """The data sources that `apply` brings."""
+        return frozenset(str(item["uid"]) for item in self.bundle.datasources)
+
+    def hindrance(self, query: Query) -> Hop | None:
+        """Return the hop before a query's data source that keeps it from being asked."""
+        uid = query.datasource
+        if uid in sources.EXPRESSIONS or uid in self.broken:
+            return self.broken.get(uid)
+        if uid not in self.live:
+            return sources.absent(uid, ours=uid in self.ours)
+        return sources.mistyped(query.kind, self.live[uid], ours=uid in self.ours)
 
     def judged(self, query: Query, content: frames.Content, verdict: Verdict | None) -> None:
         """Record an answer, with why it is empty if it is."""
@@ -67,17 +80,3 @@ class Scene:
                 hop,
             )
         )
-
-
-def hop_of(error: ProvisionError, kind: str, subject: str, source: str = "") -> Hop:
-    """Make an error the hop that it broke: that of its place, unless the data source was silent or the time was over."""
-    if isinstance(error, Unanswered) and source:
-        return Hop("health", source, f"Data source {source} does not answer: {error.cause}", error.cure)
-    if isinstance(error, OutOfTime):
-        return Hop("deadline", "", error.cause, "Give it more time (--deadline), or look what is slow: --debug tells.")
-    return Hop(kind, subject, error.cause, error.cure)
-
-
-def subject_of(id_: str) -> str:
-    """Return what a check is about, without its kind."""
-    return id_.partition(":")[2]

@@ -1,13 +1,18 @@
 """What is wrong with a data source: pure decisions from its settings, and from the words in which Grafana failed to reach it."""
 
 import re
-from urllib.parse import urlsplit
+from collections.abc import Mapping
+from urllib.parse import SplitResult, urlsplit
 
+from gwz_provision import redaction
 from gwz_provision.bundle import Json
 from gwz_provision.queries import INFINITY
 from gwz_provision.report import Hop
 
+EXPRESSIONS = frozenset({"__expr__", "-100"})
+"""What only calculates with other queries' answers, by its new and its old uid."""
 _APPLY = "Run `gwz-provision apply`."
+_ELSEWHERE = "The bundle does not bring it: correct the uid that the dashboard names, or the variable's value (--var)"
 _VARIABLES = {
     "prometheus": "PROMETHEUS_INTERNAL_URL",
     "loki": "LOKI_URL",
@@ -17,28 +22,46 @@ _VARIABLES = {
 _RAILWAY = ".railway.internal"
 
 
-def absent(uid: str, kind: str, live: Json | None) -> Hop | None:
-    """Tell whether Grafana has the data source, and of the type that its queries are written for."""
-    if live is None:
-        return Hop("datasource", uid, f"Grafana has no data source {uid}.", _APPLY)
+def found(live: Mapping[str, Json], source: Json) -> Json:
+    """Return uid and type of the data source that Grafana takes for this: of that uid, of that name, or its default."""
+    named = source.get("uid") or "default"
+    by_name = {item["name"]: item for item in live.values()}
+    default = next((item for item in live.values() if item.get("isDefault")), None)
+    item = live.get(named) or by_name.get(named) or (default if named == "default" else None)
+    return {"uid": item["uid"], "type": source.get("type") or item["type"]} if item else source
+
+
+def absent(uid: str, *, ours: bool) -> Hop:
+    """Say that Grafana lacks a data source; `ours` are those that `apply` brings."""
+    cause = (
+        f"Grafana has no data source {uid}." if uid else "A query names no data source, and Grafana has no default one."
+    )
+    return Hop("datasource", uid, cause, _APPLY if ours else f"{_ELSEWHERE}, or create it in Grafana.")
+
+
+def mistyped(kind: str, live: Json, *, ours: bool) -> Hop | None:
+    """Tell whether a data source is of another type than its queries are written for."""
     if kind and live["type"] != kind:
+        uid = live["uid"]
         cause = f"Data source {uid} is of type {live['type']}, and the bundle's queries are written for {kind}."
-        return Hop("datasource", uid, cause, f"Remove it or give it another uid, then apply: it is not ours. {_APPLY}")
+        cure = f"Remove it or give it another uid, then apply: it is not ours. {_APPLY}" if ours else f"{_ELSEWHERE}."
+        return Hop("datasource", uid, cause, cure)
     return None
 
 
-def address(live: Json) -> Hop | None:
-    """Find the addresses that nothing can be reached at, whatever runs."""
-    url, uid = str(live.get("url") or ""), live["uid"]
-    parts = urlsplit(url)
+def address(live: Json, *, ours: bool) -> Hop | None:
+    """Find the addresses that nothing can be reached at, whatever runs, of the types that need one."""
+    url, uid, kind = str(live.get("url") or ""), live["uid"], live["type"]
+    if kind not in _VARIABLES or (kind == INFINITY and not ours):  # whose queries may have whole addresses of their own
+        return None
+    parts = _parts(url)
     if parts.scheme in {"http", "https"} and parts.hostname and "$" not in url:
         return None
-    name = _VARIABLES.get(live["type"], "its variable")
     cause = (
-        f"Data source {uid} has the URL {_shown(url)!r}, not an http:// or https:// address with a host:"
-        " an environment variable was empty or unknown when it was put in."
+        f"Data source {uid} has the URL {redaction.address(url)!r}, not an http:// or https:// address with a host:"
+        " an environment variable was empty, unknown or wrong when it was put in."
     )
-    return Hop("host", uid, cause, f"Set {name}=http://host:port where you apply, and apply again.")
+    return Hop("host", uid, cause, f"Set {_VARIABLES[kind]}=http://host:port where you apply, and apply again.")
 
 
 def unreachable(live: Json, words: str) -> Hop | None:
@@ -54,9 +77,9 @@ def unreachable(live: Json, words: str) -> Hop | None:
             "Give the data source the header X-Scope-OrgID (jsonData.httpHeaderName1, secureJsonData.httpHeaderValue1) with the tenant that the data is written as.",
         )
     if found := _broken_link(live, said):
-        return Hop("host", uid, f"Data source {uid} at {_shown(url)}: {found[0]}", found[1])
+        return Hop("host", uid, f"Data source {uid} at {redaction.address(url)}: {found[0]}", found[1])
     if re.search(r"\b40[13]\b|unauthorized|forbidden|authentication to data source failed", said):
-        cause = f"The server of {uid} at {_shown(url)} refuses Grafana's credentials: {_short(words)}"
+        cause = f"The server of {uid} at {redaction.address(url)} refuses Grafana's credentials: {_short(words)}"
         return Hop("token", uid, cause, _token_cure(live["type"]))
     return None
 
@@ -65,7 +88,7 @@ def unwell(live: Json, words: str) -> Hop:
     """Say which hop broke when the health of a data source is bad."""
     if found := unreachable(live, words):
         return found
-    uid, url = live["uid"], _shown(str(live.get("url") or ""))
+    uid, url = live["uid"], redaction.address(str(live.get("url") or ""))
     if re.search(r"\b404\b|not found|\b501\b|readobject", words.lower()):
         cause = f"Data source {uid}: what answers at {url} is no {live['type']}: {_short(words)}"
         return Hop("health", uid, cause, "Correct the host, the port or the path of its URL, and apply again.")
@@ -85,7 +108,7 @@ def _no_plugin(live: Json) -> Hop:
 
 def _broken_link(live: Json, said: str) -> tuple[str, str] | None:  # noqa: PLR0911 - one return for each cause
     url = str(live.get("url") or "")
-    parts, name = urlsplit(url), _VARIABLES.get(live["type"], "its URL")
+    parts, name = _parts(url), _VARIABLES.get(live["type"], "its URL")
     again = f"Correct {name}, and apply again."
     if "no such host" in said or "name resolution" in said:
         return f"the name {parts.hostname} does not resolve where Grafana runs.", again
@@ -112,8 +135,18 @@ def _broken_link(live: Json, said: str) -> tuple[str, str] | None:  # noqa: PLR0
     return None
 
 
+def _parts(url: str) -> SplitResult:
+    """Take an address apart; one that is none has no parts."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return urlsplit("")
+    return parts
+
+
 def _refused(url: str) -> str:
-    parts = urlsplit(url)
+    parts = _parts(url)
     if parts.port is None:
         port = 443 if parts.scheme == "https" else 80
         return f"nothing listens on port {port}, which is taken because the URL names no port."
@@ -132,10 +165,6 @@ def _token_cure(kind: str) -> str:
     return "Give the data source the user and password, or the header, that its server wants."
 
 
-def _shown(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//***@", url)
-
-
 def _short(words: str) -> str:
-    line = " ".join(words.split())
+    line = redaction.masked(" ".join(words.split()))
     return f"{line[:200].rstrip('.')}{'…' if line[200:] else '.'}"

@@ -1,10 +1,11 @@
 """Finds out what a Tempo knows of the traces that a query asks for."""
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from gwz_provision import frames
+from gwz_provision import frames, shapes
 from gwz_provision.bundle import Json
 from gwz_provision.check import traceql
 from gwz_provision.check.findings import Unparsable
@@ -13,13 +14,17 @@ from gwz_provision.check.substitution import substituted
 from gwz_provision.doctor import chain, trees
 from gwz_provision.doctor.asking import Asker, Empty, Verdict
 from gwz_provision.doctor.chain import Facts
+from gwz_provision.doctor.hops import hop_of
 from gwz_provision.doctor.question import edges
 from gwz_provision.errors import ProvisionError
 from gwz_provision.queries import Query
 from gwz_provision.report import Hop
+from gwz_provision.shapes import Shape
 
 # Tempo searches seven days at most.
 _LONGEST = "now-167h"
+# What is no number, the browser replaces by its default.
+_LIMIT, _DEFAULT_LIMIT = re.compile(r"[0-9]{1,9}"), 20
 _SCOPES = frozenset({"resource", "span"})
 _OPERATORS = frozenset({"=", "!=", "=~", "!~"})
 
@@ -27,21 +32,23 @@ _OPERATORS = frozenset({"=", "!=", "=~", "!~"})
 class Tempo:
     """One data source of Tempo. Grafana 11.0 lets only the browser search through it, so its own API is asked."""
 
-    def __init__(self, asker: Asker, uid: str) -> None:
+    def __init__(self, asker: Asker, live: Json) -> None:
         """Ask nothing yet."""
         self._asker = asker
-        self._uid = uid
+        self._live = live
+        self._uid = live["uid"]
 
     def search(self, query: Query) -> frames.Content:
         """Search as the browser does."""
-        found = self._search(query.text, query.since, int(query.target.get("limit") or 20))
+        limit = str(query.target.get("limit") or "")
+        found = self._search(query.text, query.since, int(limit) if _LIMIT.fullmatch(limit) else _DEFAULT_LIMIT)
         return frames.content_of_search(found)
 
     def diagnose(self, empties: Sequence[Empty]) -> dict[str, Verdict]:
         """Say why each search finds nothing."""
         found = self._asker.all({one.query.id: partial(self._explain, one.query) for one in empties})
         return {
-            id_: Hop("trace", self._uid, result.cause, result.cure) if isinstance(result, ProvisionError) else result
+            id_: hop_of(result, "trace", self._uid, self._live) if isinstance(result, ProvisionError) else result
             for id_, result in found.items()
         }
 
@@ -58,7 +65,8 @@ class Tempo:
         if hop := chain.labels(selector, Facts(values=values), "span"):
             return hop
         starts = [
-            int(one["startTimeUnixNano"]) / 1e9 for one in self._search(query.text, _LONGEST, 1).get("traces") or []
+            int(one.get("startTimeUnixNano") or 0) / 1e9
+            for one in self._search(query.text, _LONGEST, 1).get("traces") or []
         ]
         if not starts:
             cause = f"Each condition of {query.text} is met by some span of seven days, and no trace meets all of them."
@@ -69,16 +77,15 @@ class Tempo:
 
     def _values(self, attribute: str) -> list[str]:
         params = {name: str(at) for name, at in edges(_LONGEST).items()}
-        answer = self._asked(f"api/v2/search/tag/{attribute}/values", params)
+        answer = self._asked(f"api/v2/search/tag/{attribute}/values", params, shapes.TAG_VALUES)
         return [str(one.get("value")) for one in answer.get("tagValues") or []]
 
     def _search(self, text: str, since: str, limit: int) -> Json:
         params = {"q": text, "limit": str(limit), **{name: str(at) for name, at in edges(since).items()}}
-        return self._asked("api/search", params)
+        return self._asked("api/search", params, shapes.TRACES)
 
-    def _asked(self, address: str, params: Mapping[str, str]) -> Json:
-        answer = self._asker.of(self._uid, lambda: self._asker.reader.proxied(self._uid, address, params))
-        return answer if isinstance(answer, dict) else {}
+    def _asked(self, address: str, params: Mapping[str, str], shape: Shape) -> Json:
+        return dict(self._asker.of(self._uid, lambda: self._asker.reader.proxied(self._uid, address, params, shape)))
 
 
 def _conditions(text: str) -> tuple[Matcher, ...]:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from gwz_provision import patterns
 from gwz_provision.check import logql, promql
 from gwz_provision.check.findings import Unparsable
 from gwz_provision.check.promql import Aggregate, Binary, Call, Matcher, Node, Number, Selector
@@ -97,13 +98,11 @@ def plain(selector: Selector) -> Selector:
 
 
 def meets(matcher: Matcher, value: str) -> bool:
-    """Tell whether a label's value meets a condition."""
-    same = (
-        value == matcher.value
-        if matcher.operator in {"=", "!="}
-        else re.fullmatch(matcher.value, value, re.DOTALL) is not None
-    )
-    return same == (matcher.operator in {"=", "=~"})
+    """Tell whether a label's value meets a condition; one that only its server can judge counts as met."""
+    if matcher.operator in {"=", "!="}:
+        return (value == matcher.value) == (matcher.operator == "=")
+    pattern = patterns.compiled(matcher.value, re.DOTALL)
+    return pattern is None or (pattern.fullmatch(value) is not None) == (matcher.operator == "=~")
 
 
 def _blamed_selector(selector: Selector, absent: Collection[Selector], rules: Rules) -> list[Selector]:
