@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gwz_stack import Found, ServerUnavailable, VersionRefused, find
+from gwz_stack import Found, ServerUnavailable, VersionRefused, archive, find, gomodule
 from gwz_stack.layout import ENTRYPOINT
+from gwz_stack.miss import Miss
 
 Script = Callable[[Path, str], Path]
 
@@ -39,6 +40,17 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.delenv("GWZ_GRAFANA_HOME", raising=False)
     monkeypatch.delenv("GWZ_GRAFANA_PLUGINS", raising=False)
     return folder
+
+
+@pytest.fixture
+def nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a publisher nor Go's proxy can be asked for a version."""
+
+    def refuse(*_: object) -> None:
+        raise Miss("example.com cannot be reached")
+
+    monkeypatch.setattr(archive, "look_up", refuse)
+    monkeypatch.setattr(gomodule, "moved", refuse)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from gwz_stack import archive
 from gwz_stack.archive import download
 from gwz_stack.cache import Cache
 from gwz_stack.errors import ChecksumMismatch
-from gwz_stack.miss import Miss
+from gwz_stack.miss import Absent, Miss
 from gwz_stack.versions import Archive
 
 Published = tuple[Path, str]
@@ -152,8 +152,11 @@ def test_a_zip_keeps_what_is_executable(published: Published, cache: Cache) -> N
 
 def test_a_missing_release_says_so(published: Published, cache: Cache) -> None:
     _, url = published
-    with pytest.raises(Miss, match=r"/SUMS answered 404"):
-        download(Archive(f"{url}/none.tar.gz", f"{url}/SUMS", "x"), cache, quiet)
+    missing = Archive(f"{url}/none.tar.gz", f"{url}/SUMS", "x")
+    for ask in (lambda: download(missing, cache, quiet), lambda: archive.look_up(missing)):
+        with pytest.raises(Absent, match=r"/SUMS answered 404"):
+            ask()
+    archive.look_up(publish(published, tarball()))
 
 
 def test_a_host_that_cannot_be_reached_is_asked_once(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,9 +21,10 @@ from gwz_stack.audit.secrets import scan
 from gwz_stack.audit.sockets import Socket, listening
 from gwz_stack.errors import StackError
 from gwz_stack.findings import Finding
-from gwz_stack.versions import STACK
+from gwz_stack.versions import STACK, pin
 
 Here = Callable[..., dict[str, Found]]
+TEMPO = pin("tempo").image or ""
 QUIET = Observed(sockets=(), ports=frozenset(), answers=(), loose_files=(), loud_processes=())
 
 
@@ -42,8 +43,8 @@ def test_the_shipped_files_open_nothing() -> None:
 @pytest.mark.parametrize(
     ("file", "right", "wrong", "wanted"),
     [
-        ("tempo/Dockerfile", "grafana/tempo:2.7.1", "grafana/tempo:latest", "image"),
-        ("tempo/Dockerfile", "grafana/tempo:2.7.1", "grafana/tempo", "image"),
+        ("tempo/Dockerfile", TEMPO, "grafana/tempo:latest", "image"),
+        ("tempo/Dockerfile", TEMPO, "grafana/tempo", "image"),
         ("loki/Dockerfile", "USER 10001", "", "root"),
         ("grafana/Dockerfile", "USER 472", "", "root"),
         ("compose.yaml", '"127.0.0.1:3100:3100"', '"3100:3100"', "port-published"),

@@ -25,8 +25,8 @@ def copy(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("server", CHECKS)
 def test_the_server_accepts_what_is_shipped(here: Here, server: str, tmp_path: Path) -> None:
-    here(CHECKS[server][0])
-    assert check(server, tmp_path) == []
+    (found,) = here(CHECKS[server][0]).values()
+    assert check(server, found, tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -44,11 +44,11 @@ def test_the_server_accepts_what_is_shipped(here: Here, server: str, tmp_path: P
 )
 def test_the_server_refuses_a_mistake(here: Here, copy: Path, file: str, edit: tuple[str, str], said: str) -> None:
     server = file.partition("/")[0]
-    here(CHECKS[server][0])
+    (found,) = here(CHECKS[server][0]).values()
     path = copy / file
     assert edit[0] in path.read_text()
     path.write_text(path.read_text().replace(*edit))
-    (finding,) = check(server, copy.parent / "out", stack=copy)
+    (finding,) = check(server, found, copy.parent / "out", stack=copy)
     assert said in finding.sentence
     assert finding.subject.startswith(f"stack/{server}/")
 

@@ -1,14 +1,15 @@
 """The command line prints a table, one sentence per fault, and no traceback."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gwz_stack import cli
+from gwz_stack import archive, cli
 from gwz_stack.cli import main
-from gwz_stack.versions import STACK
+from gwz_stack.versions import STACK, pin
 
 Script = Callable[[Path, str], Path]
 
@@ -21,13 +22,13 @@ def test_find_prints_what_was_found_and_says_what_is_missing(
     assert main(["find", "tempo", "loki"]) == 1
     out, err = capsys.readouterr()
     assert out.splitlines()[0].split() == ["SERVER", "VERSION", "PINNED", "SOURCE", "PATH"]
-    assert out.splitlines()[1].split() == ["tempo", "2.8.0-pre", "2.7.1", "PATH", str(bare / "tempo")]
+    assert out.splitlines()[1].split() == ["tempo", "2.8.0-pre", pin("tempo").pinned, "PATH", str(bare / "tempo")]
     assert err.startswith("loki cannot be had. GWZ_LOKI_BIN names /nowhere")
     assert "Traceback" not in err
 
 
 def test_all_found_is_success(bare: Path, script: Script) -> None:
-    script(bare / "tempo", "echo tempo, version 2.7.1")
+    script(bare / "tempo", f"echo tempo, version {pin('tempo').pinned}")
     assert main(["find", "tempo"]) == 0
 
 
@@ -61,15 +62,38 @@ def test_what_cannot_be_checked_here_is_named_and_the_rest_is_checked(
     assert "tempo was not checked: tempo is not here" in err
 
 
+def test_a_check_by_the_pinned_version_takes_no_other_and_fails_without(
+    bare: Path, script: Script, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a bump wants it: tempo 2.8.0-pre may run, and is not what was bumped to."""
+    monkeypatch.setattr(archive, "download", lambda *_: script(bare / "none", "exit 1"))
+    script(bare / "tempo", '[ "$1" = --version ] && echo "tempo, version 2.8.0-pre"; exit 0')
+    monkeypatch.setenv("PATH", f"{bare}:/usr/bin:/bin")
+    assert main(["check", "tempo"]) == 0
+    assert "tempo is checked by tempo 2.8.0-pre (pinned " in capsys.readouterr().err
+    assert main(["check", "--pinned", "tempo"]) == 1
+    assert re.search(
+        r"tempo cannot be had\. Tried PATH: .* is 2\.8\.0-pre, usable are [\d.]+;", capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(("server", "said"), [("redis", "has no check of its own"), ("nginx", "gate was not checked")])
+@pytest.mark.usefixtures("bare")
+def test_a_server_is_checked_under_either_name(server: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", server]) == 0
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("nobody_answers")
 def test_a_bump_says_what_it_wrote_and_what_comes_next(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack = shutil.copytree(STACK, tmp_path / "stack", ignore=shutil.ignore_patterns("src", "tests", "go.*"))
     monkeypatch.setattr(cli, "STACK", stack)
     assert main(["bump", "loki", "3.4.6"]) == 0
-    written, dockerfile, after = capsys.readouterr().out.splitlines()
-    assert (written, dockerfile) == (f"written: {stack}/versions.toml", f"written: {stack}/loki/Dockerfile")
-    assert after.startswith("Next: its go.mod")
+    dockerfile, written, after = capsys.readouterr().out.splitlines()
+    assert (dockerfile, written) == (f"written: {stack}/loki/Dockerfile", f"written: {stack}/versions.toml")
+    assert after.startswith("Next: stack/tests/test_versions.py")
     assert main(["bump", "loki", "3.4.6"]) == 0
     assert capsys.readouterr().out == "loki is pinned to 3.4.6 already.\n"
 

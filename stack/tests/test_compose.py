@@ -40,7 +40,7 @@ def test_every_image_has_a_health_check_that_asks_a_port_of_its_own(server: str)
 @pytest.mark.parametrize("service", compose_file()["services"])
 def test_a_secret_comes_from_the_environment_or_the_start_stops_with_its_name(service: str) -> None:
     for name, value in compose_file()["services"][service].get("environment", {}).items():
-        if name in declared(service) and declared(service)[name].secret:
+        if name in declared(service) and declared(service)[name].secret and declared(service)[name].required:
             assert re.match(r"\$\{[A-Z_]+:\?has no value: run `python -m gwz_stack env`", value)
 
 

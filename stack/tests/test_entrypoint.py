@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from gwz_stack.dockerfile import dockerfile
 from gwz_stack.layout import ENTRYPOINT
+from gwz_stack.variables import samples
 
 Start = Callable[..., subprocess.CompletedProcess[str]]
 TOKEN = "0123456789abcdef"
@@ -93,6 +95,8 @@ def test_a_secret_may_lie_in_a_file_and_the_rendered_one_is_private(
         ("A_TOKEN", "short", "A_TOKEN is too short for a secret: it has 5 characters of at least 16."),
         ("A_PASSWORD", f'{TOKEN}"', "A_PASSWORD is mis-expanded: its value holds a space, a quote, or one of"),
         ("REDIS_ADDR", "redis://:6379", 'REDIS_ADDR is mis-expanded: "redis://:6379" has no host'),
+        ("REDIS_ADDR", f"redis://a:{TOKEN}@:6379", 'REDIS_ADDR is mis-expanded: "...@:6379" has no host'),
+        ("REDIS_ADDR", f"redis://a:{TOKEN}#@r:6379", 'REDIS_ADDR is mis-expanded: "...@r:6379" holds a space'),
     ],
 )
 def test_a_wrong_value_stops_the_start_with_its_name(start: Start, name: str, value: str, sentence: str) -> None:
@@ -103,9 +107,35 @@ def test_a_wrong_value_stops_the_start_with_its_name(start: Start, name: str, va
     assert TOKEN not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("GWZ_ALERT_SLACK_URL", "", None),
+        ("GWZ_ALERT_SLACK_URL", "https://hooks.example/T0/B0", None),
+        ("GWZ_ALERT_EMAIL", "a@b.example; c@d.example", None),
+        ("REDIS_PASSWORD", "a}$ b", None),
+        ("GWZ_ALERT_SLACK_URL", "${{shared.SLACK}}", "is mis-expanded: a reference is left in"),
+        ("GWZ_ALERT_SLACK_URL", "https://", 'is mis-expanded: "https://" has no host'),
+        ("GWZ_ALERT_SLACK_URL", "hooks.example/T0", "is no URL with http:// or https://"),
+        ("REDIS_PASSWORD", "${{Redis.REDIS_PASSWORD}}", "is mis-expanded: a reference is left in its value"),
+    ],
+)
+def test_what_may_be_missing_is_wrong_only_where_a_reference_came_to_nothing(
+    start: Start, name: str, value: str, sentence: str | None
+) -> None:
+    result = start(f"{name}?", "--", "echo", "on", **{name: value})
+    if sentence:
+        assert (result.returncode, result.stdout) == (78, "")
+        assert result.stderr.startswith(f"gwz: {name} {sentence}")
+    else:
+        assert (result.stdout, result.stderr) == ("on\n", "")
+
+
 def test_all_that_is_wrong_is_told_at_once_and_each_only_once(start: Start, template: Callable[[str], Path]) -> None:
-    result = start(template("${A} ${A}\n${B_PORT}\n"), "C", "--", "true", B_PORT="x")
-    assert [line.split()[1] for line in result.stderr.splitlines()] == ["A", "B_PORT", "C"]
+    wrong = [template("${A} ${A}\n${B_PORT}\n"), "/nowhere/", "/gone.yml", "@D_TARGET", "C"]
+    result = start(*wrong, "--", "true", B_PORT="x", D_TARGET="nobody.invalid:1")
+    told = ["A", "B_PORT", "/nowhere/", "/gone.yml", "D_TARGET", "C"]
+    assert [line.split()[1] for line in result.stderr.splitlines()] == told
 
 
 def test_a_folder_of_somebody_else_is_named(start: Start, tmp_path: Path) -> None:
@@ -128,13 +158,49 @@ def test_a_configuration_that_is_not_there_is_named(start: Start, tmp_path: Path
     assert start(tmp_path / "gone.yml", "--", "true").stderr.startswith(f"gwz: {tmp_path}/gone.yml cannot be read")
 
 
-def test_a_host_without_an_address_is_named(start: Start) -> None:
-    result = start("@GATE_TARGET", "--", "true", GATE_TARGET="nobody.invalid:3100")
-    assert (result.returncode, result.stderr) == (
-        78,
-        "gwz: GATE_TARGET names the host nobody.invalid, which has no address: it is misspelt, or not running yet.\n",
-    )
-    assert start("@GATE_TARGET", "--", "echo", "on", GATE_TARGET="localhost:3100").stdout == "on\n"
+UNKNOWN = "has no address: it is misspelt, or not running yet."
+
+
+@pytest.mark.parametrize(
+    ("value", "host"),
+    [
+        ("nobody.invalid:3100", "nobody.invalid"),
+        ("http://nobody.invalid", "nobody.invalid"),
+        ("http://nobody.invalid:3100/loki", "nobody.invalid"),
+        (f"redis://default:{TOKEN}@nobody.invalid:6379/0", "nobody.invalid"),
+        ("localhost:3100", None),
+        (f"redis://:{TOKEN}@localhost:6379", None),
+        # Of these nobody has a name to ask for.
+        ("192.0.2.1:3100", None),
+        ("http://[2001:db8::1]:3100/", None),
+    ],
+)
+def test_a_host_without_an_address_is_named(start: Start, value: str, host: str | None) -> None:
+    result = start("@A_PEER", "--", "echo", "on", A_PEER=value)
+    if host:
+        assert (result.returncode, result.stdout) == (78, "")
+        assert result.stderr == f"gwz: A_PEER names the host {host}, which {UNKNOWN}\n"
+    else:
+        assert (result.stdout, result.stderr) == ("on\n", "")
+
+
+# Whose work is nothing without that peer. A server that has work of its own waits for its peers: docs/decisions/0015.
+PEERS = {
+    "gate": ["GATE_LOKI_TARGET", "GATE_OTLP_HTTP_TARGET", "GATE_OTLP_GRPC_TARGET"],
+    "redis_exporter": ["REDIS_ADDR"],
+    "provision": ["PROMETHEUS_INTERNAL_URL", "LOKI_URL", "TEMPO_INTERNAL_URL"],
+}
+
+
+@pytest.mark.parametrize("service", ["prometheus", "loki", "tempo", "grafana", *PEERS])
+def test_what_works_for_a_peer_alone_does_not_start_without_its_address(start: Start, service: str) -> None:
+    needs = [need for need in dockerfile(service).needs if "/" not in need and not need.endswith("?")]
+    assert [need[1:] for need in needs if need.startswith("@")] == PEERS.get(service, [])
+    for peer in PEERS.get(service, []):
+        misspelt = samples(service) | {peer: samples(service)[peer].replace("localhost", "nobody.invalid")}
+        result = start(*needs, "--", "echo", "on", **misspelt)
+        assert (result.returncode, result.stdout) == (78, "")
+        assert result.stderr == f"gwz: {peer} names the host nobody.invalid, which {UNKNOWN}\n"
 
 
 def test_the_command_takes_the_place_of_the_shell(start: Start) -> None:

@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -191,6 +192,44 @@ def test_no_token_is_ever_written_down(site: Site) -> None:
     assert f" POST {PUSH} 401 " in log
     assert "a-wrong-token-of-somebody" not in log
     assert not [token for token in site.gate.tokens.values() if token in log]
+
+
+LINES = {"streams": [{"stream": {"app": "bytes"}, "values": [[str(time.time_ns()), "x" * 10_000]]}]}
+SPAN = {"traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174", "name": "x" * 10_000}
+SPANS = {"resourceSpans": [{"scopeSpans": [{"spans": [SPAN]}]}]}
+
+
+def restart(stack: NativeStack, server: str, overrides: Mapping[str, object]) -> None:
+    stack.kill_server(server)  # it would take its seconds to write down what nobody reads
+    stack.restart(server, overrides=overrides)
+
+
+@pytest.mark.parametrize(
+    ("server", "limits", "path", "push_of"),
+    [
+        ("loki", ("limits_config.ingestion_rate_mb", "limits_config.ingestion_burst_size_mb"), PUSH, LINES),
+        (
+            "tempo",
+            (
+                "overrides.defaults.ingestion.rate_limit_bytes",
+                "overrides.defaults.ingestion.burst_size_bytes",
+            ),
+            "/v1/traces",
+            SPANS,
+        ),
+    ],
+)
+def test_bytes_are_limited_behind_the_gate_which_hands_the_answer_on(
+    site: Site, server: str, limits: tuple[str, str], path: str, push_of: dict[str, object]
+) -> None:
+    content, token = json.dumps(push_of).encode(), bearer(site.gate.tokens["production"])
+    assert push(site.gate, token, content, path) in {200, 204}
+    small = 0.001 if server == "loki" else 1000
+    restart(site.stack, server, dict.fromkeys(limits, small))
+    try:
+        assert push(site.gate, token, content, path) == 429
+    finally:
+        restart(site.stack, server, {})
 
 
 def test_what_is_too_large_is_413_whether_or_not_it_says_so_before(site: Site) -> None:

@@ -7,6 +7,7 @@ import pytest
 from gwz_stack import cli
 from gwz_stack.page import page, rendered
 from gwz_stack.variables import VARIABLES
+from gwz_stack.versions import pin
 
 
 def test_what_is_committed_has_not_drifted() -> None:
@@ -16,7 +17,7 @@ def test_what_is_committed_has_not_drifted() -> None:
 def test_every_variable_and_every_service_is_on_the_page() -> None:
     text = page()
     assert not [variable.name for variable in VARIABLES if f"| `{variable.name}` |" not in text]
-    assert "| grafana, public | `grafana/grafana:11.5.2` | `472` | 3000 (http) | `/var/lib/grafana` |" in text
+    assert f"| grafana, public | `{pin('grafana').image}` | `472` | 3000 (http) | `/var/lib/grafana` |" in text
     assert "\n### gate\n\n- config file: `/stack/gate/railway.toml`\n- public domain: to port 14318\n" in text
     assert "\nGATE_LOKI_TARGET=${{loki.RAILWAY_PRIVATE_DOMAIN}}:3100\n" in text
 

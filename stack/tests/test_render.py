@@ -111,21 +111,48 @@ def test_what_is_put_can_be_got(parts: list[str], value: int) -> None:
     assert get("loki", config, ".".join(parts)) == value
 
 
-def test_the_promised_settings_are_shipped() -> None:
-    loki, tempo, prometheus = shipped("loki"), shipped("tempo"), shipped("prometheus")
-    assert (get("loki", loki, "limits_config.retention_period"), get("loki", loki, "compactor.retention_enabled")) == (
-        "720h",
-        True,
-    )
-    assert get("loki", loki, "limits_config.ingestion_rate_mb") == 10
-    assert get("loki", loki, "limits_config.ingestion_burst_size_mb") == 20
-    assert get("loki", loki, "limits_config.discover_service_name") == []
-    assert tempo["overrides"]["defaults"]["metrics_generator"] == {
-        "processors": ["service-graphs", "span-metrics", "local-blocks"],
-        "trace_id_label_name": "trace_id",
-    }
-    assert get("tempo", tempo, "metrics_generator.storage.remote_write.0.send_exemplars") is True
-    assert {job["job_name"] for job in prometheus["scrape_configs"]} == {
+PROMISED: Mapping[str, Mapping[str, object]] = {
+    "prometheus": {
+        "global.scrape_interval": "15s",
+        "scrape_configs.redis_exporter.scrape_interval": "30s",
+        "scrape_configs.gatewayz_production.dns_sd_configs.0.type": "AAAA",
+        "scrape_configs.gatewayz_staging.dns_sd_configs.0.type": "AAAA",
+        "storage.tsdb.out_of_order_time_window": "10m",
+    },
+    "loki": {
+        "limits_config.retention_period": "720h",
+        "compactor.retention_enabled": True,
+        "compactor.compaction_interval": "10m",
+        "limits_config.ingestion_rate_mb": 10,
+        "limits_config.ingestion_burst_size_mb": 20,
+        "limits_config.per_stream_rate_limit": "20MB",
+        "limits_config.per_stream_rate_limit_burst": "40MB",
+        "limits_config.discover_service_name": [],
+        "schema_config.configs.0.store": "tsdb",
+        "schema_config.configs.0.schema": "v13",
+    },
+    "tempo": {
+        "server.http_listen_port": 3200,
+        "distributor.receivers.otlp.protocols.grpc.endpoint": "0.0.0.0:4317",
+        "distributor.receivers.otlp.protocols.http.endpoint": "0.0.0.0:4318",
+        "ingester.max_block_duration": "5m",
+        "metrics_generator.storage.remote_write.0.send_exemplars": True,
+        "overrides.defaults.metrics_generator": {
+            "processors": ["service-graphs", "span-metrics", "local-blocks"],
+            "trace_id_label_name": "trace_id",
+        },
+    },
+    "grafana": {"auth.anonymous.enabled": "false", "users.allow_sign_up": "false", "security.cookie_secure": "true"},
+}
+
+
+@pytest.mark.parametrize("server", PROMISED)
+def test_the_promised_settings_are_shipped(server: str) -> None:
+    config = shipped(server)
+    assert {path: get(server, config, path) for path in PROMISED[server]} == PROMISED[server]
+
+
+def test_every_job_is_scraped() -> None:
+    assert {job["job_name"] for job in shipped("prometheus")["scrape_configs"]} == {
         "prometheus", "loki", "tempo", "grafana", "redis_exporter", "gatewayz_production", "gatewayz_staging",
     }  # fmt: skip
-    assert get("prometheus", prometheus, "storage.tsdb.out_of_order_time_window") == "10m"

@@ -32,8 +32,11 @@ def test_what_a_service_asks_for_is_declared_with_the_same_default(name: str) ->
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_what_is_declared_for_a_service_is_asked_for_or_may_be_missing(name: str) -> None:
+def test_what_is_declared_for_a_service_is_looked_at_before_it_starts(name: str) -> None:
     assert {variable.name for variable in declared(name).values() if not variable.optional} == set(used(name))
+    assert {variable.name for variable in declared(name).values() if variable.optional} == set(
+        dockerfile(name).optional
+    )
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -41,6 +44,13 @@ def test_compose_gives_a_service_all_that_it_needs_and_nothing_undeclared(name: 
     given = {variable.removesuffix("_FILE") for variable in service(name).get("environment", {})}
     assert given <= set(declared(name))
     assert {variable.name for variable in declared(name).values() if variable.required} <= given
+
+
+def test_the_one_shot_takes_all_that_the_bundle_asks_for() -> None:
+    bundle = STACK.parent / "packages/gwz-provision/src/gwz_provision/bundle"
+    asked = {name for file in bundle.rglob("*.json") for name in re.findall(r"\$\{([A-Z][A-Z_]+)", file.read_text())}
+    logs_in = {"GRAFANA_URL", "GRAFANA_USER", "GRAFANA_PASSWORD"}
+    assert asked == set(declared("provision")) - logs_in
 
 
 def test_the_env_file_holds_what_compose_takes_from_it() -> None:
@@ -62,5 +72,6 @@ def test_the_seeds_hosts_are_the_defaults_of_production_and_staging() -> None:
 
 def test_a_secret_is_told_by_its_name() -> None:
     secrets = {variable.name for variable in VARIABLES if variable.secret}
-    assert {"GATE_PRODUCTION_TOKEN", "GF_SECURITY_SECRET_KEY", "GRAFANA_PASSWORD"} < secrets
-    assert not secrets & {"GRAFANA_URL", "GATE_BODY_MAX"}
+    assert {"GATE_PRODUCTION_TOKEN", "GF_SECURITY_SECRET_KEY", "GRAFANA_PASSWORD", "REDIS_PASSWORD"} < secrets
+    assert {"GWZ_ALERT_SLACK_URL", "GWZ_ALERT_PAGERDUTY_KEY"} < secrets
+    assert not secrets & {"GRAFANA_URL", "GATE_BODY_MAX", "GWZ_ALERT_EMAIL", "GWZ_RUNBOOKS_URL"}

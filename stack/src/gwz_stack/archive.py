@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from gwz_stack.errors import ChecksumMismatch, writing
-from gwz_stack.miss import Miss
+from gwz_stack.miss import Absent, Miss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,6 +57,12 @@ def download(archive: Archive, cache: Cache, progress: Callable[[str], None]) ->
                 if not (draft / archive.member).exists():
                     raise Miss(f"{archive.url} holds no {archive.member}")
     return folder / archive.member
+
+
+def look_up(archive: Archive) -> None:
+    """Ask the publisher for a release; raises Absent where there is none, Miss where nobody answers."""
+    _refuse_unreachable(archive.url)
+    _published_digest(archive)
 
 
 def _folder(archive: Archive, cache: Cache) -> Path:
@@ -124,7 +130,8 @@ def _asking(url: str) -> Iterator[None]:
     try:
         yield
     except httpx.HTTPStatusError as error:
-        raise Miss(f"{url} answered {error.response.status_code}") from error
+        status = error.response.status_code
+        raise (Absent if status == httpx.codes.NOT_FOUND else Miss)(f"{url} answered {status}") from error
     except httpx.TransportError as error:
         host = error.request.url.host
         _unreachable[host] = f"{host} cannot be reached ({str(error) or type(error).__name__})"

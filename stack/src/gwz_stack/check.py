@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from gwz_stack.command import run
 from gwz_stack.dockerfile import read
 from gwz_stack.errors import ServerUnavailable, StackError
-from gwz_stack.find import find
 from gwz_stack.findings import Finding
 from gwz_stack.layout import ENTRYPOINT
 from gwz_stack.variables import samples
@@ -17,6 +16,8 @@ from gwz_stack.versions import STACK
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from gwz_stack.find import Found
 
 # The tool that checks, and how it is asked; {} is the file.
 CHECKS: Mapping[str, tuple[str, Sequence[str]]] = {
@@ -39,10 +40,12 @@ def expand(template: Path, variables: Mapping[str, str], folder: Path) -> Path:
     return folder / template.name
 
 
-def check(server: str, folder: Path, *, stack: Path = STACK) -> list[Finding]:
-    """Return what the server itself finds wrong in its shipped configuration; raises ServerUnavailable where it is not here."""
+def check(server: str, found: Found, folder: Path, *, stack: Path = STACK) -> list[Finding]:
+    """Return what the tool of a server, which was found, finds wrong in its shipped configuration.
+
+    Raises ServerUnavailable where it does not run.
+    """
     tool, arguments = CHECKS[server]
-    binary = find(tool, here=True).path
     template = next(_templates(server, stack))
     rendered = expand(template, samples(server) | {"GATE_RUN": str(folder)}, folder)
     if server == "prometheus":
@@ -52,7 +55,7 @@ def check(server: str, folder: Path, *, stack: Path = STACK) -> list[Finding]:
             text.replace("/etc/prometheus/rules", str(stack / "prometheus" / "rules")), encoding="utf-8"
         )
     try:
-        result = run([str(binary), *(argument.format(rendered) for argument in arguments)])
+        result = run([str(found.path), *(argument.format(rendered) for argument in arguments)])
     except OSError as error:
         raise ServerUnavailable(
             tool, reason=str(error), cure=f"`python -m gwz_stack find {tool}` says more."

@@ -52,6 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     env.add_argument("--file", type=Path, default=ENV_FILE, help="where (default: %(default)s)")
     env.set_defaults(run=_env)
     checking = commands.add_parser("check", help="let each server that is here check its shipped configuration")
+    checking.add_argument("servers", metavar="SERVER", nargs="*", help=f"of {', '.join(CHECKS)}; all by default")
+    checking.add_argument("--pinned", action="store_true", help="by the pinned version, fetched if need be, or fail")
     checking.set_defaults(run=_check)
     railway = commands.add_parser("railway", help="what can be known about the deployment on Railway")
     verifying = railway.add_subparsers(required=True).add_parser("verify", help="check all that needs no Railway")
@@ -99,13 +101,23 @@ def _env(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check(_: argparse.Namespace) -> int:
+def _check(options: argparse.Namespace) -> int:
     findings: list[Finding] = []
     with tempfile.TemporaryDirectory(prefix="gwz-check-") as folder:
-        for server, (tool, _arguments) in CHECKS.items():
+        by_tool = {tool: server for server, (tool, _) in CHECKS.items()}
+        for name in options.servers or CHECKS:
+            server = by_tool.get(name, name)
+            if server not in CHECKS:
+                _progress(f"{server} has no check of its own: `nox -s tests` and `nox -s e2e` start it")
+                continue
+            tool, _ = CHECKS[server]
             try:
-                findings += check(server, Path(folder) / server)
+                found = find(tool, here=not options.pinned, exact=options.pinned, progress=_progress)
+                _progress(f"{server} is checked by {found}")
+                findings += check(server, found, Path(folder) / server)
             except ServerUnavailable:
+                if options.pinned:
+                    raise
                 _progress(f"{server} was not checked: {tool} is not here (`python -m gwz_stack find {tool}`)")
     return _tell(findings, "Every configuration that was checked is sound.")
 
@@ -117,11 +129,11 @@ def _verify(_: argparse.Namespace) -> int:
 
 
 def _bump(options: argparse.Namespace) -> int:
-    changed = bump(options.server, options.version, stack=STACK)
+    changed = bump(options.server, options.version, stack=STACK, tell=_progress)
     for path in changed:
         print(f"written: {path}")
     print(
-        "Next: its go.mod where it has one, stack/tests/test_versions.py, then `nox -s e2e`."
+        "Next: stack/tests/test_versions.py, which has the pins too, then `nox -s e2e`."
         if changed
         else f"{options.server} is pinned to {options.version} already."
     )

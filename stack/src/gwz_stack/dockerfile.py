@@ -48,7 +48,12 @@ class Dockerfile:
     @property
     def required(self) -> tuple[str, ...]:
         """The variables that the entrypoint asks for by name."""
-        return tuple(need.removeprefix("@") for need in self.needs if "/" not in need)
+        return tuple(need.removeprefix("@") for need in self.needs if "/" not in need and not need.endswith("?"))
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """The variables that it looks at where they are set."""
+        return tuple(need.removesuffix("?") for need in self.needs if need.endswith("?"))
 
 
 @cache

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PASSWORD = "GF_SECURITY_ADMIN_PASSWORD"  # noqa: S105 - the variable's name
 METRICS_TOKEN = "GWZ_METRICS_TOKEN"  # noqa: S105 - the variable's name
-_SECRETS = tuple(variable.name for variable in VARIABLES if variable.laptop and variable.secret)
+_SECRETS = tuple(variable.name for variable in VARIABLES if variable.drawn)
 
 
 def write_env(path: Path) -> list[str]:

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -42,13 +42,15 @@ class Found:
         return f"{self.server} {self.version}{note}"
 
 
-def find(server: str, *, here: bool = False, progress: Callable[[str], None] = lambda _line: None) -> Found:
-    """Return the first usable binary of a server; only one that is `here` already, where that is asked.
+def find(
+    server: str, *, here: bool = False, exact: bool = False, progress: Callable[[str], None] = lambda _line: None
+) -> Found:
+    """Return the first usable binary of a server; where that is asked, only one that is `here` already, or `exact`ly as pinned.
 
     Raises VersionRefused when GWZ_<SERVER>_BIN names another version, ServerUnavailable with every source's reason when
     none has it, ChecksumMismatch when a download is not what it should be.
     """
-    wanted = pin(server)
+    wanted = replace(pin(server), accepted=()) if exact else pin(server)
     variable = _variable(server)
     if chosen := os.environ.get(variable):
         return _chosen(wanted, Path(chosen).expanduser().absolute(), variable)

@@ -22,8 +22,11 @@ _INTRODUCTION = """\
 One image for each service, built from `stack/<service>/Dockerfile` with the repository's root as its context, the same for Docker Compose and for Railway.
 Its entrypoint, `stack/entrypoint.sh`, puts the variables into the configuration and becomes the server.
 A variable that is not set or mis-expanded, a host without an address and a folder that belongs to somebody else end the start with one sentence that names it, and exit code 78.
+[Which host has to have an address](../decisions/0015-one-entrypoint.md#which-host-has-to-be-there), and which may come later.
 
-`nox -s audit` proves who may do what, `nox -s railway -- verify` checks the deployment, `nox -s bump -- SERVER VERSION` moves a version.
+`nox -s audit` proves who may do what, `nox -s railway -- verify` checks the deployment.
+`nox -s bump -- SERVER VERSION` moves a server: pin, image, Go module where it is built from one, and this page.
+It refuses a version that its publisher or Go's proxy does not have, and ends green only if the server of that version takes the configuration.
 
 ## Services
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_SECRET = re.compile(r"_(TOKEN|PASSWORD|KEY)$")
+# The address of a web hook is all that one needs to send to it.
+_SECRET = re.compile(r"_(TOKEN|PASSWORD|KEY)$|^GWZ_ALERT_\w+_URL$")
 GATEWAYS = {"production": "api.gatewayz.ai", "staging": "gatewayz-staging.up.railway.app"}
 """Where the gateway runs, by environment: what Prometheus scrapes unless a variable says otherwise."""
 
@@ -26,7 +27,12 @@ class Variable:
     @property
     def secret(self) -> bool:
         """Whether nobody may read it in a file of the repository; the name says so, and so does the entrypoint."""
-        return bool(_SECRET.search(self.name)) and not self.optional
+        return bool(_SECRET.search(self.name))
+
+    @property
+    def drawn(self) -> bool:
+        """Whether it is a secret of the stack's own, which stack/.env gets a random value for."""
+        return self.laptop and self.secret and self.required
 
     @property
     def required(self) -> bool:
@@ -137,8 +143,23 @@ VARIABLES = (
     Variable("PROMETHEUS_INTERNAL_URL", ("provision",), "Where Grafana finds Prometheus."),
     Variable("LOKI_URL", ("provision",), "Where Grafana finds Loki."),
     Variable("TEMPO_INTERNAL_URL", ("provision",), "Where Grafana finds Tempo."),
+    *(
+        Variable(
+            f"{server.upper()}_TENANT",
+            ("provision",),
+            f"Sent to {server} as `X-Scope-OrgID`, where it has tenants.",
+            optional=True,
+        )
+        for server in ("Prometheus", "Loki", "Tempo")
+    ),
     Variable("GWZ_API_URL", ("provision",), "Where Grafana finds the gateway's JSON endpoints.", laptop=True),
     Variable("GWZ_API_TOKEN", ("provision",), "The `GWZ_API_TOKEN` that the gateway was started with.", laptop=True),
+    Variable(
+        "GWZ_RUNBOOKS_URL",
+        ("provision",),
+        "Where the pages are that alerts lead to; the project's own by itself.",
+        optional=True,
+    ),
     Variable("GWZ_ALERT_WEBHOOK_URL", ("provision",), "Alerts go there by a webhook.", optional=True, laptop=True),
     Variable("GWZ_ALERT_SLACK_URL", ("provision",), "Alerts go there by Slack.", optional=True, laptop=True),
     Variable("GWZ_ALERT_EMAIL", ("provision",), "Alerts go there by e-mail.", optional=True, laptop=True),
@@ -173,5 +194,5 @@ def env_example() -> str:
     for variable in VARIABLES:
         if variable.laptop:
             lines += ["", f"# {variable.meaning}"]
-            lines += [f"{variable.name}=" if variable.secret else f"# {variable.name}="]
+            lines += [f"{variable.name}=" if variable.drawn else f"# {variable.name}="]
     return "\n".join(lines) + "\n"

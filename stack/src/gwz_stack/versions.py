@@ -7,7 +7,10 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 STACK = Path(__file__).resolve().parents[2]
 SERVERS = ("prometheus", "loki", "tempo", "grafana", "redis", "redis_exporter")
@@ -75,14 +78,15 @@ def _pin(name: str, entry: dict[str, Any]) -> Pin:
         accepted=tuple(entry.get("accepted", ())),
         binaries=(entry.get("binary", name), *entry.get("aliases", ())),
         image=entry.get("image"),
-        archive=_archive(entry["archive"], entry["pinned"]) if "archive" in entry else None,
+        archive=archive_of(entry["archive"], entry["pinned"]) if "archive" in entry else None,
         go=GoModule(**entry["go"]) if "go" in entry else None,
         package=entry.get("package"),
         asks=entry.get("asks", "--version"),
     )
 
 
-def _archive(entry: dict[str, str], version: str) -> Archive:
+def archive_of(entry: Mapping[str, str], version: str) -> Archive:
+    """Return the release archive of a version, from what versions.toml says of all of them."""
     machine = platform.machine()
     arch = _ARCHITECTURES.get(machine, machine)
     return Archive(**{key: template.format(version=version, arch=arch) for key, template in entry.items()})

@@ -40,6 +40,12 @@ def keys(service: Service, _: Project) -> Iterator[Finding]:
     if not service.toml:
         yield Finding("toml-empty", where, "It says nothing.", "Name builder, Dockerfile and health check.")
     for table, entries in service.toml.items():
+        if table == "environments":
+            yield Finding(
+                "toml-environments", where, "It says something else for one environment, which nothing here looks at.",
+                "Take it out, and let a variable differ instead.",
+            )  # fmt: skip
+            continue
         for key in [table] if table not in _KEYS else sorted(set(entries) - _KEYS[table]):
             yield Finding(
                 "toml-key", where, f"Railway knows no `{key}` there.", "Correct the key; its reference lists them."
