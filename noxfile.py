@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from pathlib import Path
 
 import nox
@@ -16,11 +17,12 @@ nox.options.sessions = ["lint", "tests"]
 REQUIREMENTS = Path("requirements")
 PACKAGES = ("packages/gwz-instrument", "dashboards", "examples/fastapi_app", "stack", "tests/e2e", "bench")
 SITE = Path("build/docs")
+DOCS_S = 60
 ACTIONLINT = "github.com/rhysd/actionlint/cmd/actionlint"
 INSTRUMENT = "packages/gwz-instrument"
 PROVISION = "packages/gwz-provision"
 TYPED = (*(f"{package}/src" for package in (*PACKAGES, PROVISION)), "noxfile.py")
-OURS = ("gwz-instrument", "gwz-dashboards", "gwz-example-fastapi", "gwz-stack")
+OURS = ("gwz-instrument", "gwz-dashboards", "gwz-example-fastapi", "gwz-stack", "gwz-e2e")
 """Packages of the workspace that others of it need: never locked, always from this checkout."""
 LOCKS = {
     "tests": (("build", "tests"), PACKAGES),
@@ -55,14 +57,14 @@ def pins(session: nox.Session) -> None:
 def e2e(session: nox.Session) -> None:
     """Bring up the stack, run the example under load and prove every hop; --help after -- lists the options."""
     _install(session, "tests")
-    _run_e2e(session, "run")
+    _run_on_servers(session, "gwz_e2e", "run")
 
 
 @nox.session
 def stack(session: nox.Session) -> None:
     """Keep stack, example and load running for a person, and print where they are."""
     _install(session, "tests")
-    _run_e2e(session, "stack")
+    _run_on_servers(session, "gwz_e2e", "stack")
 
 
 @nox.session
@@ -73,10 +75,20 @@ def limits(session: nox.Session) -> None:
 
 
 @nox.session
+def pictures(session: nox.Session) -> None:
+    """Take the dashboards' pictures of the last `nox -s e2e` into docs/images; `-- --run DIR` names another run."""
+    _install(session, "tests")
+    session.run("python", "-m", "gwz_e2e", "pictures", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
-    """Measure gwz-instrument beside its peers; `-- --help` lists the options, `-- page` writes docs/benchmark.md."""
+    """Measure gwz-instrument beside its peers, or `-- dashboards` on a day of data; `-- page` writes docs/benchmark.md."""
     _install(session, "bench")
-    session.run("python", "-m", "gwz_bench", *session.posargs)
+    if session.posargs[:1] == ["dashboards"]:
+        _run_on_servers(session, "gwz_bench")
+    else:
+        session.run("python", "-m", "gwz_bench", *session.posargs)
 
 
 @nox.session
@@ -93,7 +105,10 @@ def lint(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the pages into build/docs: without a warning, and with nothing that a browser would fetch elsewhere."""
     session.install("--require-hashes", "-r", str(REQUIREMENTS / "docs.txt"))
+    began = time.monotonic()
     session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
+    if (seconds := time.monotonic() - began) > DOCS_S:
+        session.error(f"The pages took {seconds:.0f} s to build, and may take {DOCS_S}: see what mkdocs was busy with.")
     elsewhere = re.compile(r"<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>")
     for page in sorted(SITE.rglob("*.html")):
         if found := elsewhere.search(page.read_text(encoding="utf-8")):
@@ -135,9 +150,8 @@ def bump(session: nox.Session) -> None:
     """Pin a server to another version and check its configuration with it: `-- SERVER VERSION`."""
     _install(session, "tests")
     session.run("python", "-m", "gwz_stack", "bump", *session.posargs)
-    # A network is needed for this one alone; without it the configuration is checked by the servers that are here.
-    session.run("python", "-m", "gwz_stack", "find", *session.posargs[:1], success_codes=[0, 1])
-    for command in (("check",), ("railway", "verify")):
+    # The server that was moved is checked by that version, or the session fails; the others by what is here.
+    for command in (("generate",), ("check", "--pinned", *session.posargs[:1]), ("check",), ("railway", "verify")):
         session.run("python", "-m", "gwz_stack", *command)
 
 
@@ -177,10 +191,10 @@ def _lint_workflows(session: nox.Session) -> None:
     session.run("actionlint", "-shellcheck=", "-pyflakes=")
 
 
-def _run_e2e(session: nox.Session, command: str) -> None:
-    """Run a command of the end-to-end package; after Ctrl-C it has the time to stop its servers and write its report."""
+def _run_on_servers(session: nox.Session, *command: str) -> None:
+    """Run a package's command that provisions Grafana; after Ctrl-C it has the time to stop its servers and write its report."""
     session.run(
-        *("python", "-m", "gwz_e2e", command, *session.posargs),
+        *("python", "-m", *command, *session.posargs),
         env={"GWZ_PROVISION": str(_provision_environment(session) / "gwz-provision")},
         interrupt_timeout=40,
         terminate_timeout=20,

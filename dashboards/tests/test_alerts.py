@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gwz_dashboards import alerts
+from gwz_dashboards import alerts, runbooks
 from gwz_dashboards.alerts import ALERTS_SHIPPED, Alert, Timing, alert_files, duration, rule
 from gwz_dashboards.common import finished
 from gwz_dashboards.datasources import datasources
@@ -21,7 +21,6 @@ from gwz_instrument.semconv import endpoints
 
 pytestmark = pytest.mark.dashboard
 
-RUNBOOKS = Path(__file__).resolve().parents[2] / "docs" / "runbooks"
 CANARIES = {
     "gwz-api-down": "gatewayz_api",
     "gwz-target-not-scraped": "grafana_prometheus",
@@ -48,18 +47,28 @@ def test_there_are_at_most_twenty_and_those_that_were_promised() -> None:
 @every_alert
 def test_an_alert_has_a_page_a_fault_and_says_who_shall_look(alert: Alert) -> None:
     shipped = rule(alert)
-    page = RUNBOOKS / shipped["annotations"]["runbook_url"].rsplit("/", 1)[1]
-    text = page.read_text(encoding="utf-8")
-    assert text.startswith(f"# {alert.title}\n")
+    text = (runbooks.FOLDER / shipped["annotations"]["runbook_url"].rsplit("/", 1)[1]).read_text(encoding="utf-8")
     assert all(heading in text for heading in ("## Look", "## Do"))
-    assert f"Alert `{alert.uid}`, {alert.severity}, team {alert.team}." in text
-    assert set(shipped["labels"]) == {"severity", "team"}
     assert shipped["annotations"]["fault"].endswith(".")
 
 
+@every_alert
+def test_an_alert_is_what_its_page_says(alert: Alert) -> None:
+    """Its title, severity, team, limit, windows, `for`, panel, and what missing data means; the end-to-end run makes each wrong."""
+    assert list(runbooks.problems(runbooks.shipped()[alert.uid])) == []
+
+
+def test_what_a_page_does_not_say_is_told() -> None:
+    changed = {**runbooks.shipped()["gwz-redis-down"], "for": "3m", "isPaused": True}
+    assert list(runbooks.problems(changed)) == [
+        "its page does not say 'It is due at `< 1`, and fires after `3m`.\\n'", "it is paused",
+    ]  # fmt: skip
+    assert list(runbooks.problems({**changed, "uid": "gwz-x"})) == ["it has no page gwz-x.md"]
+
+
 def test_no_page_is_left_over() -> None:
-    assert {page.stem for page in RUNBOOKS.glob("*.md")} == {"README", *(alert.uid for alert in ALERTS_SHIPPED)}
-    index = (RUNBOOKS / "README.md").read_text(encoding="utf-8")
+    assert {page.stem for page in runbooks.FOLDER.glob("*.md")} == {"README", *(alert.uid for alert in ALERTS_SHIPPED)}
+    index = (runbooks.FOLDER / "README.md").read_text(encoding="utf-8")
     assert all(
         f"({alert.uid}.md) | {alert.severity} | {alert.team} | {alert.fault} |" in index for alert in ALERTS_SHIPPED
     )
@@ -156,6 +165,18 @@ def given(name: str, values: str, **labels: str) -> dict[str, str]:
     return {"series": f"{name}{{{text}}}", "values": values}
 
 
+def _redis(used: int, policy: str, *, evicted: str = "0x60", misses: str = "0x60") -> list[dict[str, str]]:
+    """Redis with so much of its memory in use, and the look-ups of an hour, half of which hit."""
+    return [
+        given("redis_memory_used_bytes", f"{used}x60", job="redis_exporter"),
+        given("redis_memory_max_bytes", "100x60", job="redis_exporter"),
+        given("redis_instance_info", "1x60", job="redis_exporter", maxmemory_policy=policy),
+        given("redis_evicted_keys_total", evicted, job="redis_exporter"),
+        given("redis_keyspace_hits_total", WELL, job="redis_exporter"),
+        given("redis_keyspace_misses_total", misses, job="redis_exporter"),
+    ]
+
+
 FAULTS: dict[str, list[dict[str, str]]] = {
     "error-rate-high": [
         given("fastapi_requests_total", WELL, status_code="200", **REQUEST),
@@ -194,10 +215,7 @@ FAULTS: dict[str, list[dict[str, str]]] = {
         given("streaming_duration_seconds_bucket", "0+9x60", provider="p", model="m", endpoint="e", le="+Inf"),
     ],
     "redis-down": [given("redis_up", "1x50 0x10", job="redis_exporter")],
-    "redis-memory-high": [
-        given("redis_memory_used_bytes", "95x60", job="redis_exporter"),
-        given("redis_memory_max_bytes", "100x60", job="redis_exporter"),
-    ],
+    "redis-memory-high": _redis(95, "noeviction"),
     "event-loop-lag": [given("gatewayz_event_loop_lag_seconds", "0.7x60")],
     "cost-spike": [given("credits_used_total", "0+1x56 57+10x10", provider="p", model="m")],
     "target-not-scraped": [given("up", "0x60")],
@@ -216,8 +234,7 @@ SOUND: list[dict[str, str]] = [
     given("streaming_duration_seconds_bucket", WELL, provider="p", model="m", endpoint="e", le="0.5"),
     given("streaming_duration_seconds_bucket", WELL, provider="p", model="m", endpoint="e", le="+Inf"),
     given("redis_up", "1x60", job="redis_exporter"),
-    given("redis_memory_used_bytes", "50x60", job="redis_exporter"),
-    given("redis_memory_max_bytes", "100x60", job="redis_exporter"),
+    *_redis(50, "noeviction"),
     given("gatewayz_event_loop_lag_seconds", "0.01x60"),
     given("credits_used_total", "0+1x60", provider="p", model="m"),
     given("up", "1x60"),
@@ -275,6 +292,39 @@ def test_every_rule_that_asks_prometheus_has_its_fault_here() -> None:
 def test_a_rule_is_due_with_its_fault_and_not_without(promtool: Path, tmp_path: Path, alert: Alert) -> None:
     assert is_due(promtool, tmp_path, alert, FAULTS[alert.slug])
     assert not is_due(promtool, tmp_path, alert, SOUND)
+
+
+EVICTS, SPIKE = "0+5x60", "0+10x50 500+40x10"
+"""Keys that make room all the time; misses that come to be four times as many as hits."""
+
+
+@pytest.mark.parametrize(
+    ("redis", "due"),
+    [
+        (_redis(95, "volatile-lru"), True),
+        (_redis(100, "allkeys-lru", evicted=EVICTS, misses=SPIKE), True),
+        (_redis(100, "allkeys-lru", evicted=EVICTS, misses=WELL), False),
+        (_redis(100, "allkeys-lru", evicted=EVICTS), False),
+        (_redis(100, "allkeys-lfu", misses=SPIKE), False),
+        (_redis(100, "allkeys-lru", evicted=EVICTS)[:4], False),
+        (_redis(95, "noeviction")[:2], True),
+    ],
+    ids=[
+        *(
+            "full-and-may-not-evict-all",
+            "evicts-what-is-asked-for",
+            "always-hit-half",
+            "evicts-and-hits",
+            "no-eviction",
+        ),
+        *("nobody-looks-up", "an-exporter-without-the-policy"),
+    ],
+)
+def test_a_cache_that_is_full_is_well_while_its_look_ups_hit(
+    promtool: Path, tmp_path: Path, redis: list[dict[str, str]], *, due: bool
+) -> None:
+    (alert,) = (alert for alert in ALERTS_SHIPPED if alert.slug == "redis-memory-high")
+    assert is_due(promtool, tmp_path, alert, redis) is due
 
 
 @pytest.mark.parametrize("alert", [a for a in ALERTS_SHIPPED if a.slug in FAULTS], ids=lambda alert: alert.uid)

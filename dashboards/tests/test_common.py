@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gwz_dashboards.common import Folder, Page, Row, finished
+from gwz_dashboards.common import MOST_POINTS, Folder, Page, Row, finished
 from gwz_dashboards.panels import Panel, logql, over_time, promql
 
 pytestmark = pytest.mark.dashboard
@@ -36,6 +36,13 @@ def test_queries_are_lettered_and_the_panel_has_their_data_source() -> None:
     (first,) = finish(Row(8, ((12, panel(1)),)))["panels"]
     assert [target["refId"] for target in first["targets"]] == ["A", "B"]
     assert first["datasource"] == {"type": "prometheus", "uid": "grafana_prometheus"}
+
+
+def test_prometheus_computes_no_more_points_than_are_seen_and_loki_as_many_as_there_is_room_for() -> None:
+    lines = over_time(2, "T", "D", "s", logql("{}"))
+    first, second = finish(Row(8, ((12, panel(1)), (12, lines))))["panels"]
+    assert first["maxDataPoints"] == MOST_POINTS
+    assert "maxDataPoints" not in second
 
 
 def test_what_all_dashboards_share_is_there() -> None:

@@ -68,6 +68,19 @@ def test_a_panel_says_what_it_shows(panel: dict[str, Any]) -> None:
         assert panel["options"]["legend"]["showLegend"] is True
 
 
+@pytest.mark.parametrize("panel", panels())
+def test_a_panel_is_not_misread(panel: dict[str, Any]) -> None:
+    """Seen in a browser: 10000 % where nothing failed, slices of one colour, a red "No traffic", "Data outside time range" in a zoomed one."""
+    defaults = panel["fieldConfig"]["defaults"]
+    if panel["type"] in {"timeseries", "barchart"} and defaults["unit"] in {"percentunit", "locale", "short", "reqps"}:
+        assert {"max", "axisSoftMax"} & {*defaults, *defaults.get("custom", {})}
+    if panel["type"] == "piechart":
+        assert panel["transformations"][0]["id"] == "rowsToFields"
+    if panel["type"] in {"stat", "gauge"}:
+        assert defaults["thresholds"]["steps"][0]["color"] in {"text", "blue"}
+    assert "timeFrom" not in panel
+
+
 @pytest.mark.parametrize("target", targets())
 def test_a_query_goes_to_one_of_the_four_data_sources(target: dict[str, Any]) -> None:
     kinds = {source["uid"]: source["type"] for source in datasources()}

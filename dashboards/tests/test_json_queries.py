@@ -37,9 +37,9 @@ def test_fields_of_two_places_are_two_queries() -> None:
         json_query(endpoints.REALTIME, "error_rate", "series[].time")
 
 
-def test_a_list_is_rows_and_may_be_lines_over_time() -> None:
-    query = asked(endpoints.REALTIME, "series[].time", "series[].error_rate", over_time=True)
-    assert (query["root_selector"], query["format"]) == ("series", "timeseries")
+def test_a_list_is_rows() -> None:
+    query = asked(endpoints.REALTIME, "series[].time", "series[].error_rate")
+    assert (query["root_selector"], query["format"]) == ("series", "table")
     assert [column["type"] for column in query["columns"]] == ["timestamp", "number"]
     assert asked(endpoints.HEALTH, "[].provider")["root_selector"] == ""
 

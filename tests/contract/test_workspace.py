@@ -24,9 +24,9 @@ MAY_IMPORT = {
     "gwz_provision": set(),
     "gwz_stack": set(),
     "gwz_dashboards": {"gwz_instrument"},
-    "gwz_bench": {"gwz_instrument"},
     "fastapi_app": {"gwz_instrument"},
     "gwz_e2e": {"fastapi_app", "gwz_dashboards", "gwz_instrument", "gwz_stack"},
+    "gwz_bench": {"fastapi_app", "gwz_dashboards", "gwz_e2e", "gwz_instrument", "gwz_stack"},
 }
 pytestmark = pytest.mark.contract
 

@@ -30,7 +30,7 @@ def parse(arguments: Sequence[str], rows: Sequence[str]) -> Options:
     parser.add_argument(
         "--only", action="append", choices=rows, metavar="ROW", help=f"one of {', '.join(rows)}; may be repeated"
     )
-    parser.add_argument("--rounds", type=_at_least_one, help=f"default {ROUNDS}, or {QUICK_ROUNDS} with --quick")
+    parser.add_argument("--rounds", type=at_least_one, help=f"default {ROUNDS}, or {QUICK_ROUNDS} with --quick")
     parser.add_argument("--quick", action="store_true", help="few rounds of few requests: to try it, not to publish it")
     parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help=f"default {OUT}")
     given = parser.parse_args(arguments)
@@ -42,7 +42,8 @@ def parse(arguments: Sequence[str], rows: Sequence[str]) -> Options:
     )
 
 
-def _at_least_one(text: str) -> int:
+def at_least_one(text: str) -> int:
+    """A whole number from 1, of an argument."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} rounds are none; ask for 1 or more")
+        raise argparse.ArgumentTypeError(f"{text} is too few; ask for 1 or more")
     return int(text)

@@ -10,6 +10,8 @@ from gwz_bench.report import HEADINGS, Report, Row, cells, quantities
 from gwz_bench.rows import ROWS
 
 PAGE = Path("docs/benchmark.md")
+DASHBOARDS = Path("docs/proof/dashboards.json")
+"""The report of the dashboards that the page tells of, kept by `nox -s bench -- dashboards page`."""
 _INTRODUCTION = """\
 <!-- Written by `nox -s bench -- page` from build/bench/report.json: do not edit. -->
 # Benchmark
@@ -30,6 +32,19 @@ Ratios travel to other machines, microseconds do not.
 - After each variant the requests made are compared with the next scrape of `/metrics`, and spans and lines with what the sink has.
 """
 
+_DASHBOARDS = """\
+<!-- From here on written by `nox -s bench -- dashboards page` from docs/proof/dashboards.json: do not edit. -->
+## Dashboards on a day of data
+
+How long the queries of each dashboard take together, measured by `{command}`.
+
+- Blocks of a day are made from the contract, with every label value of the size below, and imported by `promtool`; what recording rules would have written is made by `promtool` as well; Loki has a line for each request.
+- The servers are those of the stack, as they are shipped; the application answers the JSON endpoints from Prometheus.
+- A dashboard is loaded as a browser 2560 pixels wide does, over six connections: the values of its variables first, all of them chosen, then the queries of all panels, visible or not.
+- A figure is the median of the rounds; IQR is the distance between their quartiles; the ratio is to a cheap query that was asked in the same rounds; CPU is what Prometheus alone spent.
+- Series are those that the selectors of a query match within the day; the queries that the JSON endpoints put to Prometheus are among them.
+"""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Write the page; a report that lacks rows is refused."""
@@ -45,15 +60,29 @@ def main(arguments: Sequence[str]) -> int:
     if absent := [name for name in ROWS if name not in report.ran]:
         sys.stderr.write(f"{given.report} lacks {', '.join(absent)}: the page needs a run without --only\n")
         return 2
-    given.to.write_text(page(report), encoding="utf-8")
+    text = page(report)
+    if DASHBOARDS.exists():
+        text = with_dashboards(text, Report.read(DASHBOARDS))
+    given.to.write_text(text, encoding="utf-8")
     return 0
 
 
 def page(report: Report) -> str:
     """The page of a report."""
     parts = [_INTRODUCTION.format(command=report.command), "## Where\n", _list(report.machine), _list(report.versions)]
-    parts += ["## Figures\n", *(_section(quantity, rows) for quantity, rows in quantities(report.rows).items())]
-    return "\n".join(parts)
+    return "\n".join([*parts, "## Figures\n", *_sections(report)])
+
+
+def with_dashboards(text: str, report: Report) -> str:
+    """The page with the section of the dashboards' report, instead of the one that it may have."""
+    begin, _, _ = _DASHBOARDS.partition("\n")
+    before, _, _ = text.partition(begin)
+    parts = [_DASHBOARDS.format(command=report.command), _list(report.machine), _list(report.versions)]
+    return before.rstrip("\n") + "\n\n" + "\n".join([*parts, *_sections(report)])
+
+
+def _sections(report: Report) -> list[str]:
+    return [_section(quantity, rows) for quantity, rows in quantities(report.rows).items()]
 
 
 def _section(quantity: str, rows: Sequence[Row]) -> str:

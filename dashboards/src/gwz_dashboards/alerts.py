@@ -29,7 +29,8 @@ from gwz_dashboards.queries import (
 from gwz_dashboards.scrape_metrics import INSTANCE, JOB
 from gwz_instrument.semconv import Label, Metric, endpoints, health, http, inference, logs, providers
 
-RUNBOOKS = "https://github.com/Alpaca-Network/gatewayz-observability/blob/main/docs/runbooks"
+RUNBOOKS = "${GWZ_RUNBOOKS_URL:-https://github.com/Alpaca-Network/gatewayz-observability/blob/main/docs/runbooks}"
+"""Where the pages are; who keeps them elsewhere says so to gwz-provision."""
 SLO = 0.995
 """The share of the requests that shall not be answered with 5xx, over 30 days."""
 GATEWAY_JOBS = "gatewayz_.+"
@@ -133,6 +134,11 @@ _JUDGED = one_of(providers.STATUS, queries.JUDGED)
 _ATTEMPT_FAILED = one_of(providers.STATUS, queries.FAILURES)
 _SERVED = Match(tempo_metrics.SPAN_KIND, "SPAN_KIND_SERVER")
 _OPEN = Match(providers.STATE, "open")
+_MAY_EVICT = Match(redis_metrics.POLICY, "allkeys-.+", "=~")
+_WINDOWS_OF_A_DAY = 288
+"""Of five minutes each."""
+_FALLEN = 0.5
+"""The share of its hits of the day before that a cache keeps when it evicts what is asked for."""
 _FEWEST = 5
 """Attempts in the window below which a share says nothing."""
 _PROVIDERS = (JOB, inference.PROVIDER)
@@ -200,6 +206,33 @@ def _untraced(window: str) -> str:
 def _lost(window: str) -> str:
     by = (health.SIGNAL, health.REASON)
     return grown(health.DROPPED, by=by, window=window)
+
+
+def _hit_share(window: str, offset: str = "") -> str:
+    hits, misses = (
+        f"sum(rate({series(metric)}[{window}]{offset}))" for metric in (redis_metrics.HITS, redis_metrics.MISSES)
+    )
+    return share(hits, f"{hits} + {misses}")
+
+
+def _short_of_memory(timing: Timing) -> Query:
+    """Ask for the share of its memory that Redis holds, unless it may make room and nobody misses what had to go.
+
+    A cache that may evict every key is full by and by, and well: until it evicts what is asked for.
+    """
+    window, day = (duration(times * timing.window_s) for times in (1, _WINDOWS_OF_A_DAY))
+    evicts = f"{rate(redis_metrics.EVICTED, window=window)} > 0"
+    misses = f"{_hit_share(window)} < {_FALLEN} * {_hit_share(day, f' offset {window}')}"
+    may_evict = f"count({series(redis_metrics.INSTANCE, _MAY_EVICT)})"
+    held = share(highest(redis_metrics.MEMORY_USED), highest(redis_metrics.MEMORY_MAX))
+    return Query(
+        PROMETHEUS_UID,
+        {
+            "expr": f"{held} unless ({may_evict} unless ({evicts} and {misses}))",
+            "instant": True,
+            "range": False,
+        },
+    )
 
 
 def _redis_answers(_window: str) -> str:
@@ -351,10 +384,10 @@ ALERTS_SHIPPED: tuple[Alert, ...] = (
     Alert(
         slug="redis-memory-high",
         title="Redis memory high",
-        summary="Redis holds {{ humanizePercentage $values.B.Value }} of the memory that it may.",
-        fault="Redis holds more than 90 % of its maxmemory.",
-        timing=Timing(window_s=60, for_s=300),
-        ask=_promql(lambda _: share(highest(redis_metrics.MEMORY_USED), highest(redis_metrics.MEMORY_MAX))),
+        summary="Redis holds {{ humanizePercentage $values.B.Value }} of the memory that it may: it cannot make room, or evicts what is asked for.",
+        fault="Redis holds more than 90 % of its maxmemory and may not evict every key, or it evicts and look-ups hit half as often as in the day before.",
+        timing=Timing(window_s=300, for_s=300),
+        ask=_short_of_memory,
         fires=("gt", 0.9),
         severity="warning",
         panel=(BACKEND_UID, 9),

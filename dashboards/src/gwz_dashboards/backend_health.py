@@ -103,7 +103,7 @@ def _breakers() -> Panel:
             "State": Shown(values=_BREAKERS, width=105),
             "Failures": Shown(unit="locale", width=95),
             "Lets through": Shown(values=_LETS_THROUGH, width=110),
-            "As of": Shown(unit="dateTimeFromNow", width=130),
+            "As of": Shown(unit="dateTimeFromNow", width=155),
         },
         order=("Provider", "State", "Failures", "Lets through", "As of"),
         sorted_by="Failures",
@@ -153,7 +153,8 @@ def _memory() -> Panel:
     return dial(
         9,
         "Memory",
-        "Memory that Redis holds, as a share of its limit; without a limit there is no share.",
+        "Memory that Redis holds, as a share of its limit; without a limit there is no share. "
+        "A cache that may evict every key is full by and by, and well while its hit rate stays.",
         "percentunit",
         promql_now(share(highest(redis.MEMORY_USED), highest(redis.MEMORY_MAX)), "memory"),
         steps=bad_from(0.8, 0.9),

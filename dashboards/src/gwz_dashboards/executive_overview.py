@@ -101,8 +101,9 @@ def _failures() -> Panel:
         "locale",
         json_query(endpoints.REALTIME, Column("providers.*.failed_requests", "Failed"), params={"hours": 24}),
         name="provider",
+        value="Failed",
         legend=("value", "percent"),
-        nothing="No traffic in 24 hours",
+        nothing="None seen",
     )
 
 

@@ -51,7 +51,7 @@ def page() -> Page:
         since="now-24h",
         rows=(
             Row(8, ((24, _grid()),)),
-            Row(14, ((8, _scores()), (16, _matrix()))),
+            Row(19, ((8, _scores()), (16, _matrix()))),
             Row(13, ((10, _worth()), (7, _requests()), (7, _cost()))),
             Row(9, ((24, _latency()),)),
             Row(9, ((12, _cost_trend()), (12, _failures()))),
@@ -106,7 +106,9 @@ def _matrix() -> Panel:
         json_query(endpoints.AVAILABILITY, Column("providers.*.availability", "Uptime"), params={"days": 1}),
         promql_rows(p95),
         shown={
-            "provider": Shown(links=(links.to_dashboard("Models", links.MODELS_UID, provider="${__value.raw}"),)),
+            "provider": Shown(
+                links=(links.to_dashboard("Models", links.MODELS_UID, provider="${__value.raw}"),), title="Provider"
+            ),
             "Health": Shown(unit="none", steps=HEALTH, width=75),
             "Calls": Shown(unit="locale", width=75),
             "Failed": Shown(unit="percentunit", steps=bad_from(0.05, 0.1), width=85),
@@ -150,6 +152,7 @@ def _requests() -> Panel:
         "locale",
         json_query(endpoints.REALTIME, Column("providers.*.total_requests", "Calls"), params={"hours": 24}),
         name="provider",
+        value="Calls",
         ring=True,
         nothing="No traffic in 24 hours",
     )
@@ -163,6 +166,7 @@ def _cost() -> Panel:
         "currencyUSD",
         json_query(endpoints.COSTS, Column("providers.*.total_cost", "Cost"), params={"days": 7}),
         name="provider",
+        value="Cost",
         nothing="No traffic in seven days",
     )
 

@@ -9,8 +9,8 @@ from gwz_dashboards.panels import (
     Query,
     Shown,
     bad_from,
+    by_hour,
     coloured,
-    columns,
     dial,
     number,
     over_time,
@@ -23,7 +23,6 @@ from gwz_instrument.semconv import endpoints, health, http, inference
 
 _LATENCY = bad_from(10_000, 30_000)
 _SATURATION = bad_from(0.8, 0.9)
-_DAY = "24h"
 
 
 def page() -> Page:
@@ -63,6 +62,10 @@ def page() -> Page:
 
 def _now(*columns_: Column, hours: int = 1) -> Query:
     return json_query(endpoints.REALTIME, *columns_, params={"hours": hours})
+
+
+def _by_hour(column: Column) -> Query:
+    return json_query(endpoints.REALTIME, "series[].time", column, params={"hours": 24})
 
 
 def _latency(id_: int, title: str, field: str, whom: str) -> Panel:
@@ -138,21 +141,13 @@ def _in_flight() -> Panel:
 
 
 def _calls_by_hour() -> Panel:
-    return columns(
-        over_time(
-            9,
-            "Model calls by hour",
-            "Calls to models in each of the last 24 hours; the first and the last column are of parts of an hour.",
-            "locale",
-            json_query(
-                endpoints.REALTIME,
-                "series[].time",
-                Column("series[].total_requests", "calls"),
-                params={"hours": 24},
-                over_time=True,
-            ),
-            since=_DAY,
-        )
+    return by_hour(
+        9,
+        "Model calls by hour (24 h)",
+        "Calls to models in each of the last 24 hours; the first and the last column are of parts of an hour.",
+        "locale",
+        _by_hour(Column("series[].total_requests", "calls")),
+        time="time",
     )
 
 
@@ -194,7 +189,8 @@ def _worst_models() -> Panel:
             params={"limit": 5, "sort_by": "errors", "time_range": "24h"},
         ),
         shown={
-            "Failed": Shown(unit="locale", width=90),
+            "Provider": Shown(width=155),
+            "Failed": Shown(unit="locale", width=80),
             "Share": Shown(unit="percentunit", steps=bad_from(0.05, 0.1), width=90),
         },
         order=("Model", "Provider", "Failed", "Share"),
@@ -203,22 +199,14 @@ def _worst_models() -> Panel:
 
 
 def _error_trend() -> Panel:
-    return columns(
-        over_time(
-            13,
-            "Failed model calls by hour",
-            "Share of the calls that failed in each of the last 24 hours; no column without calls.",
-            "percentunit",
-            json_query(
-                endpoints.REALTIME,
-                "series[].time",
-                Column("series[].error_rate", "failed"),
-                params={"hours": 24},
-                over_time=True,
-            ),
-            steps=bad_from(0.05, 0.1),
-            since=_DAY,
-        )
+    return by_hour(
+        13,
+        "Failed model calls by hour (24 h)",
+        "Share of the calls that failed in each of the last 24 hours; no column without calls.",
+        "percentunit",
+        _by_hour(Column("series[].error_rate", "failed")),
+        time="time",
+        steps=bad_from(0.05, 0.1),
     )
 
 

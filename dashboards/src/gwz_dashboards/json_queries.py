@@ -39,7 +39,6 @@ class JsonQuery(Dataquery):
     params: tuple[tuple[str, str], ...]
     root_selector: str
     columns: tuple[dict[str, str], ...]
-    format: str = "table"
     ref_id: str = ""
     datasource: model.DataSourceRef = field(default_factory=lambda: API)
 
@@ -51,7 +50,7 @@ class JsonQuery(Dataquery):
             "type": "json",
             "source": "url",
             "parser": "backend",
-            "format": self.format,
+            "format": "table",
             "url": self.url,
             "url_options": {"method": "GET", "params": [{"key": key, "value": value} for key, value in self.params]},
             "root_selector": self.root_selector,
@@ -74,14 +73,13 @@ def json_query(
     *columns: Column | str,
     params: Mapping[str, object] | None = None,
     name: str = "provider",
-    over_time: bool = False,
     labelled: Iterable[str] = (),
 ) -> Builder[Dataquery]:
     """Ask an endpoint for fields of one place of its answer: `series[].time`, `providers.*.total_cost`, `error_rate`.
 
-    Of a place with names, `providers.*`, each row has its name in the column `name`. With `over_time` the rows are lines over
-    time. `labelled` makes a column `label` of several fields, for charts that name a row by one. Raises ValueError for a
-    field that the answer does not have.
+    Of a place with names, `providers.*`, each row has its name in the column `name`. `labelled` makes a
+    column `label` of several fields, for charts that name a row by one. Raises ValueError for a field that the answer does
+    not have.
     """
     wanted = [column if isinstance(column, Column) else Column(column) for column in columns]
     known = _fields(endpoint)
@@ -105,7 +103,6 @@ def json_query(
             params=tuple((key, str(value)) for key, value in (params or {}).items()),
             root_selector=_selector(root, step, name, names),
             columns=tuple(shown),
-            format="timeseries" if over_time else "table",
         )
     )
 

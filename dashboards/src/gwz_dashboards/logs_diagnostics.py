@@ -25,9 +25,8 @@ from gwz_dashboards.queries import (
     parsed,
     quantile,
     rate,
-    written,
 )
-from gwz_dashboards.shared_panels import request_errors
+from gwz_dashboards.shared_panels import readable, request_errors
 from gwz_instrument.semconv import http, logs
 
 _ERRORS = "error|critical"
@@ -57,7 +56,7 @@ def page() -> Page:
         since="now-1h",
         rows=(
             Row(5, ((6, _request_rate()), (6, _error_ratio()), (6, _duration()), (6, _errors()))),
-            Row(9, ((12, _by_level()), (6, _by_service()), (6, _by_logger()))),
+            Row(9, ((8, _by_level()), (8, _by_service()), (8, _by_logger()))),
             Row(10, ((24, _recent_errors()),)),
             Row(14, ((24, _search()),)),
         ),
@@ -152,19 +151,12 @@ def _by_logger() -> Panel:
     )
 
 
-def _readable(selected: str, condition: str = "") -> str:
-    """Write what the JSON line says for people; its details keep the fields."""
-    fields = (logs.PROVIDER, logs.MODEL, logs.ERROR_TYPE, logs.LOGGER)
-    read = parsed(selected, logs.MESSAGE, *fields, logs.PATH, logs.STATUS_CODE, logs.DURATION_MS, logs.EXCEPTION)
-    return written(f"{read} {condition}".rstrip(), logs.MESSAGE, *fields, last=logs.EXCEPTION)
-
-
 def _recent_errors() -> Panel:
     return lines_of_log(
         8,
         "Recent errors",
         "Lines at the levels error and critical as they come, newest first; a line's details lead to its trace.",
-        logql(_readable(lines(*_OF_ERRORS))),
+        logql(readable(lines(*_OF_ERRORS))),
         nothing="No errors in this range",
     )
 
@@ -176,6 +168,6 @@ def _search() -> Panel:
         "Search",
         "Lines of the chosen services, level and paths in which the searched pattern is, in upper or lower case, newest "
         "first; a line's details lead to its trace.",
-        logql(_readable(found, f'| {logs.PATH.name}=~"$path"')),
+        logql(readable(found, f'| {logs.PATH.name}=~"$path"')),
         nothing="Nothing found: widen the range, the level or the search",
     )

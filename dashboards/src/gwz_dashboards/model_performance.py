@@ -25,7 +25,7 @@ _PROVIDER = Column("data[].provider", "Provider")
 _WHO = {
     "Model": Shown(links=(links.to_dashboard("This model", links.MODELS_UID, model="${__value.raw}"),)),
     "Provider": Shown(
-        links=(links.to_dashboard("This provider", links.GATEWAY_UID, provider="${__value.raw}"),), width=145
+        links=(links.to_dashboard("This provider", links.GATEWAY_UID, provider="${__value.raw}"),), width=155
     ),
 }
 _SHARE = Shown(unit="percentunit", steps=bad_from(0.05, 0.1), width=90)
@@ -128,7 +128,7 @@ def _cost() -> Panel:
         ),
         shown={
             **_WHO,
-            "Per call": Shown(unit="currencyUSD", bar=True, decimals=5, width=170),
+            "Per call": Shown(unit="currencyUSD", bar=True, decimals=5, width=140),
             "Total": Shown(unit="currencyUSD", width=80),
         },
         order=("Model", "Provider", "Per call", "Total"),

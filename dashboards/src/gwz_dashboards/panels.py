@@ -6,6 +6,7 @@ from string import ascii_uppercase
 from typing import Any, Protocol, Self, TypeVar
 
 from grafana_foundation_sdk.builders import (
+    barchart,
     bargauge,
     common,
     dashboard,
@@ -24,10 +25,11 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.common import (
+    BarGaugeDisplayMode,
+    BarGaugeSizing,
     BigValueColorMode,
     BigValueGraphMode,
     BigValueTextMode,
-    GraphDrawStyle,
     GraphThresholdsStyleMode,
     LegendDisplayMode,
     LegendPlacement,
@@ -64,7 +66,10 @@ Links = Sequence[Builder[model.DashboardLink]]
 Value = Mapping[str, tuple[str, str]]
 """A value of the data → the text and the colour that stand for it."""
 
+_LEAST_TOPS = {"percentunit": 0.05, "locale": 1, "short": 1, "reqps": 0.1, "cps": 0.1, "ops": 0.1, "currencyUSD": 0.01}
+"""By unit: where an axis ends at least. If all values are 0, Grafana's own ends at 100: of shares, at 10000 %."""
 _TRACES_SHOWN = 20
+_BAR_PX = 30
 _P = TypeVar("_P", bound="_Described")
 
 
@@ -74,6 +79,10 @@ class Steps(Builder[model.ThresholdsConfig]):
 
     base: str
     above: tuple[tuple[float, str], ...] = ()
+
+    def from_zero(self) -> "Steps":
+        """The same of numbers that are never negative, so that "nothing is known" has the colour of neither good nor bad."""
+        return Steps("text", ((0.0, self.base), *self.above))
 
     def build(self) -> model.ThresholdsConfig:
         """Describe them as Grafana does."""
@@ -114,7 +123,7 @@ def number(
     values: Value | None = None,
     links: Links = (),
     trend: bool = False,
-    nothing: str = NOTHING,
+    nothing: str = NOT_YET,
     decimals: int | None = None,
 ) -> stat.Panel:
     """One big number, in the colour of its step if it has steps."""
@@ -124,7 +133,7 @@ def number(
         .reduce_options(_last())
         .color_mode(BigValueColorMode.VALUE if steps or values else BigValueColorMode.NONE)
         .graph_mode(BigValueGraphMode.AREA if trend else BigValueGraphMode.NONE)
-        .thresholds(steps or PLAIN)
+        .thresholds(steps.from_zero() if steps else PLAIN)
         .mappings(_mapped(values))
         .data_links(list(links))
     )
@@ -151,7 +160,7 @@ def dial(
         .min(0)
         .max(highest)
         .reduce_options(_last())
-        .thresholds(steps)
+        .thresholds(steps.from_zero())
         .data_links(list(links))
     )
     return panel if decimals is None else panel.decimals(decimals)
@@ -170,12 +179,11 @@ def tiles(
     nothing: str = NOTHING,
 ) -> stat.Panel:
     """One tile for each row of a table, named by one field and coloured by another."""
-    by_name = [{"fieldName": name, "handlerKey": "field.name"}, {"fieldName": value, "handlerKey": "field.value"}]
     return (
         _described(stat.Panel(), id_, title, description, query, nothing=nothing)
         .unit("none")
         # The values are words: a field of its own for each is what the panel can name and colour.
-        .with_transformation(model.DataTransformerConfig(id_val="rowsToFields", options={"mappings": by_name}))
+        .with_transformation(_fields_of_rows(name, value))
         .reduce_options(_last().fields("/.*/"))
         .text_mode(BigValueTextMode.VALUE_AND_NAME)
         .color_mode(BigValueColorMode.BACKGROUND_SOLID)
@@ -196,11 +204,10 @@ def over_time(
     steps: Steps | None = None,
     highest: float | None = None,
     links: Links = (),
-    since: str = "",
     legend_right: bool = False,
     nothing: str = NOT_YET,
 ) -> timeseries.Panel:
-    """Lines over time, named in a legend with their last and highest values; `since` is a range of the panel's own."""
+    """Lines over time, named in a legend with their last and highest values."""
     panel = (
         _described(timeseries.Panel(), id_, title, description, *targets, nothing=nothing)
         .unit(unit)
@@ -222,13 +229,37 @@ def over_time(
         style = common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED)
         panel = panel.thresholds(steps).thresholds_style(style)
     if highest is not None:
-        panel = panel.max(highest)
-    return panel.time_from(since) if since else panel
+        return panel.max(highest)
+    return panel.axis_soft_max(_LEAST_TOPS[unit]) if unit in _LEAST_TOPS else panel
 
 
-def columns(panel: timeseries.Panel) -> timeseries.Panel:
-    """Draw columns instead of lines: what was counted hour by hour."""
-    return panel.draw_style(GraphDrawStyle.BARS).fill_opacity(60)
+def by_hour(
+    id_: int,
+    title: str,
+    description: str,
+    unit: str,
+    query: Query,
+    *,
+    time: str,
+    steps: Steps | None = None,
+    nothing: str = NOT_YET,
+) -> barchart.Panel:
+    """A column for each row of a table, named by its time, whatever range the dashboard shows."""
+    panel = (
+        _described(barchart.Panel(), id_, title, description, query, nothing=nothing)
+        .unit(unit)
+        .min(0)
+        .x_field(time)
+        .x_tick_label_spacing(100)
+        .show_value(VisibilityMode.NEVER)
+        .legend(common.VizLegendOptions().show_legend(False))
+        .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.SINGLE).sort(SortOrder.NONE))
+    )
+    if unit in _LEAST_TOPS:
+        panel = panel.axis_soft_max(_LEAST_TOPS[unit])
+    if steps:
+        return panel.thresholds(steps).color_scheme(dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS))
+    return panel.color_scheme(_blue())
 
 
 def stacked(panel: timeseries.Panel) -> timeseries.Panel:
@@ -265,7 +296,12 @@ def bars(
             common.ReduceDataOptions().values(True).calcs(["lastNotNull"]).limit(60) if rows_of else _last()
         )
         .orientation(VizOrientation.HORIZONTAL)
-        .text(common.VizTextDisplayOptions().title_size(14).value_size(16))
+        .display_mode(BarGaugeDisplayMode.BASIC)  # a gradient begins with red even where all is well
+        # One height for few and for many: Grafana sizes the names by it, and cuts them in any other size.
+        .sizing(BarGaugeSizing.MANUAL)
+        .min_viz_height(_BAR_PX)
+        .max_viz_height(_BAR_PX)
+        .text(common.VizTextDisplayOptions().value_size(16))
         .data_links(list(links))
     )
     if rows_of:
@@ -275,7 +311,7 @@ def bars(
     if steps:
         return panel.thresholds(steps)
     # Counts are neither good nor bad: one colour, where the default turns red at 80.
-    return panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.FIXED).fixed_color("blue"))
+    return panel.color_scheme(_blue())
 
 
 def pie(
@@ -286,18 +322,20 @@ def pie(
     query: Query,
     *,
     name: str,
+    value: str,
     ring: bool = False,
     legend: Sequence[str] = ("percent",),
     links: Links = (),
     nothing: str = NOTHING,
 ) -> piechart.Panel:
-    """The shares of a whole, one for each row of a table, named by one of its fields."""
+    """The shares of a whole, one for each row of a table, named by one field and measured by another."""
     return (
         _described(piechart.Panel(), id_, title, description, query, nothing=nothing)
         .unit(unit)
         .pie_type(PieChartType.DONUT if ring else PieChartType.PIE)
-        .reduce_options(common.ReduceDataOptions().values(True).calcs(["lastNotNull"]).limit(60))
-        .display_name(f"${{__data.fields.{name}}}")
+        # As rows of one field they would be coloured by what they count: alike where they count alike.
+        .with_transformation(_fields_of_rows(name, value))
+        .reduce_options(_last())
         .legend(
             piechart.PieChartLegendOptions()
             .show_legend(True)
@@ -335,7 +373,7 @@ def bubbles(
     panel = _described(xychart.Panel(), id_, title, description, query, nothing=nothing).unit("none")
     panel = panel.thresholds(steps).color_scheme(dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS))
     for name, unit in units.items():
-        axis = {"unit": unit, "custom.axisLabel": name, **({"min": 0, "decimals": 2} if name == fields.x else {})}
+        axis = {"unit": unit, "custom.axisLabel": name, **({"min": 0, "decimals": 3} if name == fields.x else {})}
         panel = panel.override_by_name(
             name, [model.DynamicConfigValue(id_val=key, value=to) for key, to in axis.items()]
         )
@@ -506,8 +544,18 @@ def _mapped(values: Value | None) -> list[model.ValueMapping]:
     return [model.ValueMap(options=results)]
 
 
+def _blue() -> dashboard.FieldColor:
+    return dashboard.FieldColor().mode(FieldColorModeId.FIXED).fixed_color("blue")
+
+
 def _fixed(colour: str) -> model.DynamicConfigValue:
     return model.DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": colour})
+
+
+def _fields_of_rows(name: str, value: str) -> model.DataTransformerConfig:
+    """Make a field of each row, named by one of its fields."""
+    by_name = [{"fieldName": name, "handlerKey": "field.name"}, {"fieldName": value, "handlerKey": "field.value"}]
+    return model.DataTransformerConfig(id_val="rowsToFields", options={"mappings": by_name})
 
 
 def _last() -> common.ReduceDataOptions:

@@ -4,6 +4,7 @@ from gwz_dashboards import tempo_metrics as tempo
 from gwz_dashboards.common import BACKEND, Page, Row, variable
 from gwz_dashboards.panels import (
     Panel,
+    Shown,
     bad_from,
     bars,
     coloured,
@@ -32,6 +33,7 @@ from gwz_dashboards.queries import (
     traces,
 )
 from gwz_dashboards.scrape_metrics import INSTANCE, JOB
+from gwz_dashboards.shared_panels import readable
 from gwz_instrument.semconv import health, http, logs, spans
 
 _APP = Match(http.APP_NAME, "$app")
@@ -51,8 +53,9 @@ def page() -> Page:
         rows=(
             Row(10, ((4, _requests()), (12, _request_rate()), (8, _error_ratio()))),
             Row(9, ((8, _duration()), (8, _in_progress()), (8, _response_size()))),
-            Row(9, ((6, _exceptions()), (6, _log_rate()), (6, _span_calls()), (6, _lost()))),
-            Row(10, ((8, _edges()), (16, _traces()))),
+            Row(9, ((12, _log_rate()), (12, _span_calls()))),
+            Row(9, ((10, _edges()), (7, _exceptions()), (7, _lost()))),
+            Row(10, ((24, _traces()),)),
             Row(10, ((24, _lines()),)),
         ),
     )
@@ -195,6 +198,7 @@ def _traces() -> Panel:
         "Recent traces",
         "Up to 20 traces of the range in which this application served a request, not always the newest; the id opens one.",
         traceql(traces(spans.SERVICE_NAME, "$app", kind="server")),
+        shown={"Trace ID": Shown(width=300)},
     )
 
 
@@ -203,5 +207,5 @@ def _lines() -> Panel:
         12,
         "Log lines",
         "What this application logged, newest first; a line's details lead to its trace.",
-        logql(lines(_LOGS_OF_APP)),
+        logql(readable(lines(_LOGS_OF_APP))),
     )

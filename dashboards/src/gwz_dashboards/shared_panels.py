@@ -4,8 +4,8 @@ from gwz_dashboards import links
 from gwz_dashboards.filters import IN_ENVIRONMENT
 from gwz_dashboards.json_queries import Column, json_query
 from gwz_dashboards.panels import ORANGE, RED, Panel, Shown, dial, good_from, rows
-from gwz_dashboards.queries import Match, or_zero, rate, share
-from gwz_instrument.semconv import endpoints, http
+from gwz_dashboards.queries import Match, or_zero, parsed, rate, share, written
+from gwz_instrument.semconv import endpoints, http, logs
 
 FAILED = Match(http.STATUS_CODE, "5..", "=~")
 HEALTH = good_from(60, 80)
@@ -69,3 +69,10 @@ def request_errors(*matches: Match) -> str:
     """The share of the requests that were answered with 5xx; 0 when none was, nothing without requests."""
     answered = rate(http.REQUESTS, IN_ENVIRONMENT, *matches)
     return share(or_zero(rate(http.REQUESTS, IN_ENVIRONMENT, FAILED, *matches), answered), answered)
+
+
+def readable(selected: str, condition: str = "") -> str:
+    """Write what the JSON line says for people; its details keep the fields."""
+    fields = (logs.PROVIDER, logs.MODEL, logs.ERROR_TYPE, logs.LOGGER)
+    read = parsed(selected, logs.MESSAGE, *fields, logs.PATH, logs.STATUS_CODE, logs.DURATION_MS, logs.EXCEPTION)
+    return written(f"{read} {condition}".rstrip(), logs.MESSAGE, *fields, last=logs.EXCEPTION)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from gwz_e2e.hops import Aborted, Finding, Result
-from gwz_e2e.limits import alone, burst, counted, lanes, page, throughput, writer
+from gwz_e2e.limits import alone, burst, counted, idle, lanes, page, throughput, writer
 from gwz_e2e.limits.bytes_per_request import Scrape, finding
 from gwz_e2e.limits.lanes import Patience, Proof
 from gwz_e2e.limits.prometheus_retention import retention_s
@@ -207,6 +207,15 @@ def test_a_signal_that_did_not_arrive_breaks_the_proof(scrape, came, told):
     found = finding(scrape, came, SUMMARY)
     assert not found.ok
     assert told in found.sentence
+
+
+def test_what_is_held_is_told_at_its_worst_and_by_server():
+    calm, worst = {"loki": 90 * 2**20, "tempo": 80 * 2**20}, {"loki": 120 * 2**20, "tempo": 81 * 2**20}
+    found = idle.finding([calm, worst, calm])
+    assert found.ok
+    assert "more than 201 MiB resident (loki 120, tempo 81), of 600" in found.sentence
+    assert found.figures == {"together_mib": 201, "most_mib": 600, "loki_mib": 120, "tempo_mib": 81}
+    assert not idle.finding([calm, {"loki": 601 * 2**20}]).ok
 
 
 def ground(monkeypatch, module, *, numbers, lost=0, refused=(0, 0), size=2 * throughput.RATE + 1, span_s=2.0):

@@ -23,6 +23,10 @@ def test_all_breaks_come_after_a_sound_run_and_one_alone():
     )
 
 
+def test_one_part_can_be_proved_alone():
+    assert options("--only", "alerts").only == "alerts"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -36,6 +40,8 @@ def test_all_breaks_come_after_a_sound_run_and_one_alone():
         (["--speed", "fast"], "fast is no speed"),
         (["--seed", "9" * 30], "is no seed; give a whole number of up to 18 digits"),
         (["--out", ""], "name a folder"),
+        (["--only", "panels"], "panels"),
+        (["--only", "alerts", "--break", "loki-url"], "--only alerts breaks nothing; leave --break loki-url out"),
     ],
 )
 def test_a_wrong_argument_is_named_with_exit_code_2(arguments, words, capsys):

@@ -30,7 +30,7 @@ from gwz_e2e.engines import Loki, Prometheus, Series, Tempo
 from gwz_e2e.panels import looks, tallies
 from gwz_e2e.panels.answers import Curve, LogLine, NotShown, Shown, Window
 from gwz_e2e.panels.boards import every_query, every_rule, filled
-from gwz_e2e.panels.directly import _rows, replaced
+from gwz_e2e.panels.directly import replaced, rows_of
 from gwz_e2e.panels.facts import Facts, Known, TooLong, _grown, load_window
 from gwz_e2e.panels.judging import judge_kind
 from gwz_e2e.panels.mutations import MUTATIONS, RULE_MUTATIONS, mutants
@@ -103,9 +103,9 @@ def test_what_the_backend_would_put_in_is_put_in():
 def test_rows_are_made_as_the_plugin_makes_them():
     target = query("executive-overview-v1", 6).target
     body = {"providers": {"b": {"failed_requests": 2}, "a": {"failed_requests": None}}}
-    assert list(_rows(body, target)) == [{"provider": "a", "Failed": None}, {"provider": "b", "Failed": 2.0}]
+    assert list(rows_of(body, target)) == [{"provider": "a", "Failed": None}, {"provider": "b", "Failed": 2.0}]
     with pytest.raises(NotShown, match="nothing at providers"):
-        list(_rows({}, target))
+        list(rows_of({}, target))
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 import io
 import json
+import subprocess
 from xml.etree import ElementTree as ET
 
 import pytest
 from rich.console import Console
 
 from gwz_e2e.hops import Result
-from gwz_e2e.report import BreakResult, NotProved, PanelProof, Report, ServerUsed
+from gwz_e2e.report import BreakResult, NotProved, PageProof, PanelProof, Report, ServerUsed, checked_out
 
 
 def hop(name, ok):
@@ -61,6 +62,26 @@ def test_the_report_is_written_as_json_junit_and_html(tmp_path):
     assert "2.8.0-pre (pinned 2.7.1)" in html
 
 
+def test_a_report_says_of_which_commit_it_is_and_whether_files_differ_from_it(tmp_path):
+    def git(*arguments):
+        who = ("-c", "user.name=x", "-c", "user.email=x@example.com", "-c", "commit.gpgsign=false")
+        return subprocess.run(
+            ["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout
+
+    assert checked_out(tmp_path) is None
+    git("init")
+    (tmp_path / "file").write_text("one")
+    git("add", "file")
+    git("commit", "--message", "one")
+    commit = git("rev-parse", "HEAD").strip()
+    assert checked_out(tmp_path) == commit
+    (tmp_path / "file").write_text("two")
+    assert checked_out(tmp_path) == f"{commit}-dirty"
+    report(("a", True), commit=commit).write(tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["commit"] == commit
+
+
 def test_words_of_a_server_are_not_taken_for_markup():
     made = report(("a", False), fault="said [/bold] and [nonsense")
     said = io.StringIO()
@@ -87,3 +108,19 @@ def test_each_panels_number_stands_beside_the_ledgers(tmp_path):
     html = (tmp_path / "report.html").read_text()
     assert "Request Flow" in html
     assert "149" in html
+
+
+def test_each_page_that_was_looked_at_stands_with_its_faults_and_its_picture(tmp_path):
+    page = PageProof("x", "Executive Overview", 1366, "dark", 10, ("browser_titles: cut",), "pictures/x-1366-dark.png")
+    report(("a", True), browser=[page]).write(tmp_path)
+    (shown,) = json.loads((tmp_path / "report.json").read_text())["browser"]
+    assert shown == {
+        "uid": "x",
+        "dashboard": "Executive Overview",
+        "width": 1366,
+        "theme": "dark",
+        "panels": 10,
+        "faults": ["browser_titles: cut"],
+        "picture": "pictures/x-1366-dark.png",
+    }
+    assert "pictures/x-1366-dark.png" in (tmp_path / "report.html").read_text()

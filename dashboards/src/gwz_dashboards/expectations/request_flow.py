@@ -39,7 +39,7 @@ PANELS: dict[tuple[int, str], Expect] = {
     (9, "A"): Expect(Rate(REQUESTS_PER_SECOND, tempo.SPAN_CALLS, _SERVED, by=(tempo.STATUS_CODE,))),
     (10, "A"): Expect(Total(COUNT, tempo.EDGE_CALLS, by=(tempo.CLIENT, tempo.SERVER))),
     (11, "A"): Expect(Traces(spans.SERVICE_NAME)),
-    (12, "A"): Expect(Lines()),
+    (12, "A"): Expect(Lines(readable=True)),
     (13, "A"): Expect(
         Total(COUNT, health.DROPPED, by=(health.SIGNAL,)), (Look(0, GREEN), Look(1, ORANGE), Look(100, RED))
     ),

@@ -1,4 +1,4 @@
-"""`python -m gwz_e2e run|stack|limits [OPTIONS]`: what `nox -s e2e`, `nox -s stack` and `nox -s limits` call."""
+"""`python -m gwz_e2e run|stack|limits|pictures [OPTIONS]`: what the sessions `e2e`, `stack`, `limits` and `pictures` of nox call."""
 
 import signal
 import sys
@@ -14,10 +14,11 @@ def main(arguments: list[str]) -> int:
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that knows no arrows shows "?"
     try:
         from gwz_e2e import run, stay  # noqa: PLC0415  # half a second, in which Ctrl-C may come
+        from gwz_e2e.browser import pictures  # noqa: PLC0415
         from gwz_e2e.limits import run as limits  # noqa: PLC0415
     except KeyboardInterrupt:
         return 130
-    commands = {"run": run.main, "stack": stay.main, "limits": limits.main}
+    commands = {"run": run.main, "stack": stay.main, "limits": limits.main, "pictures": pictures.main}
     if not arguments or arguments[0] not in commands:
         sys.stderr.write(f"usage: python -m gwz_e2e {{{','.join(commands)}}} [OPTIONS]\n")
         return 2

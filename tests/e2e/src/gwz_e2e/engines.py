@@ -24,7 +24,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Series:
-    """One series as it was scraped: its samples, unix seconds and value, oldest first."""
+    """One series as it was scraped, or evaluated again and again: its samples, unix seconds and value, oldest first."""
 
     labels: Labels
     samples: tuple[tuple[float, float], ...]
@@ -73,10 +73,12 @@ class Prometheus:
 
     def query(self, expression: str) -> list[Sample]:
         """Evaluate an expression now."""
-        return [
-            Sample(series["metric"], float(series["value"][1]))
-            for series in self._get("query", query=expression)["result"]
-        ]
+        return _samples(self._get("query", query=expression))
+
+    def query_range(self, expression: str, start: float, end: float, step_s: float) -> list[Series]:
+        """Evaluate an expression for each step between two moments."""
+        edges = {"start": str(start), "end": str(end), "step": str(step_s)}
+        return _series(self._get("query_range", query=expression, **edges))
 
     def totals(self, expression: str, *labels: str) -> dict[tuple[str, ...], float]:
         """Evaluate an expression now, by the values of `labels`; an absent label reads as empty."""
@@ -85,10 +87,7 @@ class Prometheus:
     def scraped(self, selector: str, seconds: float, *, at: float | None = None) -> list[Series]:
         """The samples of the last so many seconds before a moment or now, each with the time of its scrape."""
         moment = {} if at is None else {"time": str(at)}
-        return [
-            Series(series["metric"], tuple((float(at), float(value)) for at, value in series["values"]))
-            for series in self._get("query", query=f"{selector}[{seconds:.0f}s]", **moment)["result"]
-        ]
+        return _series(self._get("query", query=f"{selector}[{seconds:.0f}s]", **moment))
 
     def exemplars(self, selector: str, start: float, end: float) -> list[Exemplar]:
         """The exemplars of the series that `selector` names."""
@@ -113,12 +112,21 @@ class Prometheus:
 
 
 class Loki:
-    """Loki by its HTTP API."""
+    """Loki by its HTTP API; a query that it refuses raises httpx.HTTPStatusError."""
 
     def __init__(self, url: str) -> None:
         # Else labels and structured metadata come in one mapping, as if all were labels.
         apart = {"X-Loki-Response-Encoding-Flags": "categorize-labels"}
         self._client = httpx.Client(base_url=url, timeout=_TIMEOUT_S, trust_env=False, headers=apart)
+
+    def query(self, expression: str) -> list[Sample]:
+        """Evaluate a metric query now."""
+        return _samples(self._get("query", query=expression))
+
+    def query_range(self, expression: str, start: float, end: float, step_s: float) -> list[Series]:
+        """Evaluate a metric query for each step between two moments."""
+        edges = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": str(step_s)}
+        return _series(self._get("query_range", query=expression, **edges))
 
     def lines(self, query: str, start: float, end: float) -> list[Line]:
         """Every line of a log query, oldest first, however many pages it takes."""
@@ -136,16 +144,17 @@ class Loki:
         return self._client.get("/loki/api/v1/query", params={"query": "vector(1)"}).is_success
 
     def _page(self, query: str, start_ns: int, end_ns: int) -> list[Line]:
-        answer = self._client.get(
-            "/loki/api/v1/query_range",
-            params={"query": query, "start": start_ns, "end": end_ns, "limit": _LOKI_PAGE, "direction": "forward"},
-        ).raise_for_status()
+        edges = {"start": str(start_ns), "end": str(end_ns)}
+        found = self._get("query_range", query=query, limit=str(_LOKI_PAGE), direction="forward", **edges)
         lines = [
             Line(stream["stream"], beside.get("structuredMetadata", {}), int(nanoseconds), json.loads(text))
-            for stream in answer.json()["data"]["result"]
+            for stream in found["result"]
             for nanoseconds, text, beside in stream["values"]
         ]
         return sorted(lines, key=lambda line: line.nanoseconds)
+
+    def _get(self, endpoint: str, **parameters: str) -> Any:
+        return self._client.get(f"/loki/api/v1/{endpoint}", params=parameters).raise_for_status().json()["data"]
 
 
 class Tempo:
@@ -171,6 +180,17 @@ class Tempo:
     def ready(self) -> bool:
         """Whether it answers a query."""
         return self._client.get("/api/search", params={"q": "{}", "limit": 1}).is_success
+
+
+def _samples(found: Mapping[str, Any]) -> list[Sample]:
+    return [Sample(series["metric"], float(series["value"][1])) for series in found["result"]]
+
+
+def _series(found: Mapping[str, Any]) -> list[Series]:
+    return [
+        Series(series["metric"], tuple((float(at), float(value)) for at, value in series["values"]))
+        for series in found["result"]
+    ]
 
 
 def _spans(batch: Mapping[str, Any]) -> Iterator[Span]:

@@ -76,6 +76,15 @@ def command() -> str | None:
     return named if named and Path(named).exists() else shutil.which("gwz-provision")
 
 
+def absent(urls: Urls) -> str:
+    """Which of the two is not here that bring dashboards and alerts to a person; empty if both are."""
+    missing = [
+        *(["no Grafana"] if not urls.grafana else []),
+        *([f"gwz-provision was not found; set {COMMAND} to its path"] if command() is None else []),
+    ]
+    return ", and ".join(missing)
+
+
 def hops(provision: Provision, case: Case) -> list[Hop]:
     """What has to hold with a Grafana."""
     return [

@@ -27,6 +27,7 @@ class Options:
     require: tuple[str, ...] = REQUIRED
     sabotage: tuple[str, ...] = ()
     every_break: bool = False
+    only: Literal["", "alerts"] = ""
     out: Path = Path("build/e2e")
 
 
@@ -52,9 +53,12 @@ def parse(arguments: Sequence[str], *, program: str, out: str) -> Options:
         metavar="HOP",
         help=f"break one hop and show that the run is red: {', '.join(BREAKS)}; or all, after a sound run",
     )
+    parser.add_argument("--only", choices=("alerts",), default="", help="prove nothing but this part of the run")
     parser.add_argument("--out", type=_folder, default=Path(out), metavar="DIR", help=f"default {out}")
     given = parser.parse_args(arguments)
     every = given.sabotage == "all"
+    if given.only and given.sabotage:
+        parser.error(f"--only {given.only} breaks nothing; leave --break {given.sabotage} out, or --only")
     if given.csv is not None and not given.csv.is_file():
         parser.error(f"--csv {given.csv}: there is no such file; give the path of a CSV, or leave --csv out")
     return Options(
@@ -66,6 +70,7 @@ def parse(arguments: Sequence[str], *, program: str, out: str) -> Options:
         require=given.require,
         sabotage=tuple(BREAKS) if every else (given.sabotage,) if given.sabotage else (),
         every_break=every,
+        only=given.only,
         out=given.out,
     )
 

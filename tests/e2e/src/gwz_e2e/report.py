@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from gwz_stack.errors import writing
 
 Verdict = Literal["proved", "failed", "incomplete"]
 SCHEMA = 1
+_GIT_S = 20
 _SHOWN = 400
 """Characters of what a panel showed; report.json has the rest."""
 _SIGNS = {True: "[green]holds[/]", False: "[bold red]broken[/]", None: "[yellow]not reached[/]"}
@@ -95,6 +97,21 @@ class PanelProof:
     expected: str
     got: str
     ok: bool
+    before: str = ""
+    """What it showed before its origin was moved; empty for what the load decides."""
+
+
+@dataclass(frozen=True)
+class PageProof:
+    """One dashboard in a browser: what was looked at, what is wrong with it, and the picture of it in the report's folder."""
+
+    uid: str
+    dashboard: str
+    width: int
+    theme: str
+    panels: int
+    faults: tuple[str, ...]
+    picture: str
 
 
 @dataclass
@@ -102,12 +119,15 @@ class Report:
     """What a run found, collected while it goes on."""
 
     required: tuple[str, ...] = ()
+    commit: str | None = None
+    """What was run, as `checked_out` says."""
     servers: list[ServerUsed] = field(default_factory=list)
     hops: list[Result] = field(default_factory=list)
     not_proved: list[NotProved] = field(default_factory=list)
     breaks: list[BreakResult] = field(default_factory=list)
     alerts: list[AlertProof] = field(default_factory=list)
     panels: list[PanelProof] = field(default_factory=list)
+    browser: list[PageProof] = field(default_factory=list)
     freshness_s: dict[str, float] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
@@ -131,6 +151,7 @@ class Report:
             "schema": SCHEMA,
             "verdict": self.verdict,
             "fault": self.fault or None,
+            "commit": self.commit,
             "machine": {"system": platform.platform(), "python": platform.python_version(), "cpus": os.cpu_count()},
             "servers": [vars(server) for server in self.servers],
             "proved": [hop.id for hop in self.hops if hop.ok] + [f"break {b.name}" for b in self.breaks if b.caught],
@@ -141,6 +162,7 @@ class Report:
             ],
             "alerts": [{**asdict(alert), "ok": alert.ok} for alert in self.alerts],
             "panels": [asdict(panel) for panel in self.panels],
+            "browser": [asdict(page) for page in self.browser],
             "freshness_s": self.freshness_s,
             "figures": self.figures,
             "differences_from_shipped": self.differences,
@@ -156,6 +178,8 @@ class Report:
 
     def print(self, console: Console) -> None:
         """Print the servers, the hops, the breaks and the verdict."""
+        if self.commit:
+            console.print(f"of commit {self.commit}", highlight=False)
         if self.servers:
             console.print(_table("Servers", ("server", "version", "from"), _server_rows(self.servers)))
         if self.hops:
@@ -179,6 +203,16 @@ class Report:
         if self.fault:
             console.print(f"[bold red]{escape(self.fault)}[/]", highlight=False)
         console.print(f"[{_VERDICTS[self.verdict]}]{self.verdict}[/]")
+
+
+def checked_out(folder: Path = Path(__file__).parent) -> str | None:
+    """The commit that a folder is of, with `-dirty` behind it when files differ from it; None where there is no git to say."""
+    command = ("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    try:
+        said = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_GIT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return said.stdout.strip() or None
 
 
 def _replace(path: Path, text: str) -> None:
@@ -229,6 +263,15 @@ def _panel_table(panels: Iterable[PanelProof]) -> Table:
     return table
 
 
+def _page_table(pages: Iterable[PageProof]) -> Table:
+    columns = ("dashboard", "width", "theme", "panels", "faults", "picture")
+    table = Table(*columns, title="Dashboards in a browser", title_justify="left", expand=True)
+    for one in pages:
+        faults = "\n".join(one.faults) or "none"
+        table.add_row(escape(one.dashboard), str(one.width), one.theme, str(one.panels), escape(faults), one.picture)
+    return table
+
+
 def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"
 
@@ -239,6 +282,8 @@ def _html(report: Report) -> str:
         report.print(console)
         if report.panels:
             console.print(_panel_table(report.panels))
+        if report.browser:
+            console.print(_page_table(report.browser))
         return console.export_html(inline_styles=True)
 
 

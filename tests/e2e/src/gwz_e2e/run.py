@@ -15,6 +15,10 @@ from gwz_e2e.alerting.run import prove
 from gwz_e2e.blackout import HOP as BLACKOUT
 from gwz_e2e.blackout import blackout
 from gwz_e2e.breaks import BREAKS
+from gwz_e2e.browser.proof import Gallery
+from gwz_e2e.browser.run import HOPS as BROWSER_HOPS
+from gwz_e2e.browser.run import leads, why_blind
+from gwz_e2e.browser.site import Site
 from gwz_e2e.chain import SIGNALS, again_hops, case_hops, reader_hops, sampler_hop, server_hops
 from gwz_e2e.hops import Finding, Hop, Result, descendants, first_broken, walk
 from gwz_e2e.options import BREAK_REQUESTS, Options
@@ -29,7 +33,7 @@ from gwz_e2e.panels.proof import PANELS, Proof
 from gwz_e2e.panels.proof import hops as panel_hops
 from gwz_e2e.panels.through_grafana import ThroughGrafana
 from gwz_e2e.readers import Readers
-from gwz_e2e.report import BreakResult, NotProved, Report, ServerUsed
+from gwz_e2e.report import BreakResult, NotProved, Report, ServerUsed, checked_out
 from gwz_e2e.scene import LoadFailed, Scene, run_loads, wait_scraped
 from gwz_e2e.stage import Cast, Stage, drop_data, find_all, output_folder, set_stage
 from gwz_stack import NativeStack, ServerDied, StackError, differences
@@ -87,7 +91,7 @@ class Run:
 
     def __init__(self, options: Options, console: Console) -> None:
         self.options = options
-        self.report = Report(required=options.require)
+        self.report = Report(required=options.require, commit=checked_out())
         self._console = console
         self._start = time.monotonic()
         self._chain: list[Hop] = []
@@ -99,7 +103,9 @@ class Run:
         self._note_servers(cast)
         self.report.differences = differences()
         with set_stage(options, cast, self._tell, e2e=True) as stage:
-            if not options.sabotage or options.every_break:
+            if options.only:
+                self._alone(stage)
+            elif not options.sabotage or options.every_break:
                 self._sound(stage)
             for wave in _waves(options.sabotage):
                 self._sabotaged(stage, wave)
@@ -148,7 +154,7 @@ class Run:
         ]
         again = main.case.again("again")
         second = again_hops(main.case, again, readers)
-        shown = [Hop(name, _later) for name in PANEL_HOPS]
+        shown = [Hop(name, _later) for name in (*PANEL_HOPS, *(BROWSER_HOPS if stage.place.urls.grafana else ()))]
         self._chain = [
             *first,
             *shown,
@@ -186,9 +192,15 @@ class Run:
         self._note_figures()
         for scene in (main, sampled):
             scene.stop()
-        self._alerts(stage, main)
+        self._alerts(stage)
 
-    def _alerts(self, stage: Stage, main: Scene) -> None:
+    def _alone(self, stage: Stage) -> None:
+        """The alerts' trial by itself."""
+        self.report.not_proved.append(NotProved("everything else", f"--only {self.options.only} was asked for"))
+        self._chain = [Hop(name, _later) for name in ALERT_HOPS]
+        self._alerts(stage)
+
+    def _alerts(self, stage: Stage) -> None:
         """Give every alert its fault, after all else: servers die of it."""
         if not isinstance(stage.stack, NativeStack):
             self.report.not_proved.append(NotProved("alerts", "a container is not stopped during a run"))
@@ -197,11 +209,12 @@ class Run:
             why = f"not reached: {broken.id} does not hold"
             self.report.hops += [Result(name, None, why, time.time()) for name in ALERT_HOPS]
             return
-        proved = prove(stage, stage.stack, self._provision(stage, main), self._tell)
+        proved = prove(stage, stage.stack, self._tell)
         self.report.alerts = proved.alerts
         self.report.not_proved += proved.not_proved
         for result in proved.hops:
             self._tell_result(result)
+        self._note_figures()
 
     def _panels(self, stage: Stage, main: Scene, outage: Outage) -> None:
         """Hold every panel against the ledger, once all signals that it is made of hold."""
@@ -218,12 +231,34 @@ class Run:
         proof = Proof(main.case, self._asker(stage, main), origins)
         self._walk(panel_hops(proof), outage)
         self.report.panels = [seen.reported() for seen in proof.seen]
+        self._looks(stage, proof, outage)
+
+    def _looks(self, stage: Stage, proof: Proof, outage: Outage) -> None:
+        """Follow what leads on from the dashboards, and look at them in a browser."""
+        url, absent = stage.place.urls.grafana, grafana.absent(stage.place.urls)
+        if not url or absent:
+            self.report.not_proved += [NotProved(name, absent) for name in ("links", "browser")]
+            return
+        if (broken := first_broken(self.report.hops)) is not None:
+            why = f"not reached: {broken.id} does not hold"
+            self.report.hops += [Result(name, None, why, time.time()) for name in BROWSER_HOPS]
+            return
+        site = Site(url, stage.stack.grafana_password, proof.facts, tuple(proof.seen))
+        self._walk(leads(site), outage)
+        if blind := why_blind(url):
+            self.report.not_proved.append(NotProved("browser", blind))
+            return
+        gallery = Gallery(site, self.options.out, outage.watch, self._tell)
+        self.report.browser = gallery.pages
+        for result in gallery.results():
+            self._tell_result(result)
 
     def _asker(self, stage: Stage, main: Scene) -> Asker:
         urls = stage.place.urls
-        if urls.grafana and grafana.command():
+        absent = grafana.absent(urls)
+        if urls.grafana and not absent:
             return ThroughGrafana(urls.grafana, stage.stack.grafana_password)
-        self.report.not_proved.append(NotProved("panels through Grafana", f"asked {Directly.way}"))
+        self.report.not_proved.append(NotProved("panels through Grafana", f"{absent}: asked {Directly.way}"))
         return Directly(urls, main.case.app_url, main.case.tokens.api)
 
     def _walk(self, hops: Sequence[Hop], outage: Outage) -> None:
@@ -282,22 +317,13 @@ class Run:
         return scene.load_command(seed=seed, requests=requests, speed=self.options.speed, csv=csv)
 
     def _grafana_hops(self, stage: Stage, main: Scene) -> list[Hop]:
-        if not stage.place.urls.grafana:
+        urls, command = stage.place.urls, grafana.command()
+        if not urls.grafana:
             return []
-        provision = self._provision(stage, main)
-        if provision is None:
-            self.report.not_proved.append(
-                NotProved("grafana", f"gwz-provision was not found; set {grafana.COMMAND} to its path")
-            )
+        if command is None:
+            self.report.not_proved.append(NotProved("grafana", grafana.absent(urls)))
             return []
-        return grafana.hops(provision, main.case)
-
-    def _provision(self, stage: Stage, main: Scene) -> grafana.Provision | None:
-        """What brings dashboards and alerts to Grafana; None without either of the two."""
-        command = grafana.command()
-        if command is None or not stage.place.urls.grafana:
-            return None
-        return grafana.provision_for(command, stage.place.urls, stage.stack.grafana_password, main.case)
+        return grafana.hops(grafana.provision_for(command, urls, stage.stack.grafana_password, main.case), main.case)
 
     def _note_servers(self, cast: Cast) -> None:
         self.report.servers = [

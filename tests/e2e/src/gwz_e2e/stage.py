@@ -22,7 +22,7 @@ from gwz_stack.ports import Reservation
 Tell = Callable[[str], None]
 
 _OURS = ("report.json", "report.html", "junit.xml", "ledger.jsonl", "summary.json", "urls.json")
-_FOLDERS = ("config", "data", "logs", "tmp")
+_FOLDERS = ("config", "data", "logs", "pictures", "tmp")
 _MARK = ".gwz-e2e"
 _PROVIDERS = "providers"
 _PROVIDERS_GRACE_S = 3.0

@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,28 +61,25 @@ def rules(bundle: Path) -> dict[str, Json]:
 def multiplied(document: Mapping[str, Any], factor: int) -> Json:
     """The document with every window, `for` and interval `factor` times as long."""
 
-    def longer(text: str) -> str:
-        return duration(seconds(text) * factor)
-
-    def slower(query: Json) -> Json:
-        model = query["model"]
-        asked = {"expr": _WINDOW.sub(lambda window: longer(window[0]), model["expr"])} if "expr" in model else {}
-        return {**query, "model": {**model, **asked}}
+    def longer(number: int) -> int:
+        return number * factor
 
     return {
         **document,
         "groups": [
             {
                 **group,
-                "interval": longer(group["interval"]),
-                "rules": [
-                    {**rule, "for": longer(rule["for"]), "data": [slower(query) for query in rule["data"]]}
-                    for rule in group["rules"]
-                ],
+                "interval": duration(longer(seconds(group["interval"]))),
+                "rules": [_timed(rule, window=longer, waits=longer) for rule in group["rules"]],
             }
             for group in document["groups"]
         ],
     }
+
+
+def faster(rule: Mapping[str, Any], factor: int = FACTOR) -> Json:
+    """A rule as `Timing.divided` makes it, whatever else is right or wrong with it."""
+    return _timed(rule, window=lambda number: max(1, number // factor), waits=lambda number: number // factor)
 
 
 def seconds(text: str) -> int:
@@ -93,6 +90,17 @@ def seconds(text: str) -> int:
 def written(document: Mapping[str, Any]) -> str:
     """The text of a file of the bundle."""
     return json.dumps(document, indent=2, sort_keys=True) + "\n"
+
+
+def _timed(rule: Mapping[str, Any], *, window: Callable[[int], int], waits: Callable[[int], int]) -> Json:
+    def asked(query: Json) -> Json:
+        model = query["model"]
+        if "expr" not in model:
+            return query
+        expression = _WINDOW.sub(lambda found: duration(window(seconds(found[0]))), model["expr"])
+        return {**query, "model": {**model, "expr": expression}}
+
+    return {**rule, "for": duration(waits(seconds(rule["for"]))), "data": [asked(query) for query in rule["data"]]}
 
 
 def _rules(bundle: Path) -> Iterator[Json]:

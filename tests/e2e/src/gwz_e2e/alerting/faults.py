@@ -4,16 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import redis
-
 from fastapi_app.providers.behaviour import Behaviour, Deed
-from gwz_e2e.alerting import blocking_app
+from gwz_e2e.alerting import app
 from gwz_e2e.alerting.notices import Key
+from gwz_e2e.alerting.redis_cache import NEARLY, NothingGoes, TooMuchAskedFor
 from gwz_e2e.alerting.traffic import Request, chat
 from gwz_e2e.alerting.world import API, BUSY, DEAR, DYING, FAILING, LAGGING, LATE, LONG, SLOW, SPENDING, World, job
 from gwz_stack import Supervisor
-
-_MIB = 1 << 20
 
 
 class Fault(Protocol):
@@ -32,6 +29,8 @@ class Sign:
 
     slug: str
     labels: Mapping[str, str] = field(default_factory=dict)
+    says: tuple[float, float] | None = None
+    """Between what the number in its message lies, where the fault decides it."""
     why: str = ""
     """For an alert that only follows from the fault: from what."""
 
@@ -43,6 +42,10 @@ class Sign:
     def is_shown_by(self, key: Key) -> bool:
         """Whether an alert is this one."""
         return key.uid == self.uid and self.labels.items() <= key.labels
+
+    def is_right(self, value: float | None) -> bool:
+        """Whether the fault makes the alert say this."""
+        return self.says is None or (value is not None and self.says[0] <= value <= self.says[1])
 
 
 @dataclass(frozen=True)
@@ -131,35 +134,8 @@ class Requests:
         return f"{self.name} {self.request}"
 
 
-@dataclass(frozen=True)
-class RedisFills:
-    """Redis is given values until little of what it may hold is free."""
-
-    world: World
-
-    def begin(self) -> None:
-        """Fill it."""
-        with self._client() as client:
-            number = 0
-            while (memory := client.info("memory"))["used_memory"] < _FULL * memory["maxmemory"]:
-                client.set(f"{_PREFIX}{number}", bytes(_MIB))
-                number += 1
-
-    def end(self) -> None:
-        """Take the values out again."""
-        with self._client() as client:
-            client.delete(*client.keys(f"{_PREFIX}*"))
-
-    def _client(self) -> redis.Redis:
-        return redis.Redis.from_url(self.world.stage.place.urls.redis, socket_timeout=10)
-
-
-_FULL = 0.95
-_PREFIX = "gwz-e2e-alerts:"
-
-
-def _failing(slug: str) -> Sign:
-    return Sign(slug, {"job": job(FAILING)})
+def _failing(slug: str, says: tuple[float, float]) -> Sign:
+    return Sign(slug, {"job": job(FAILING)}, says)
 
 
 _LONG = Behaviour(delay_s=33.0, chunks=66, output_tokens=66)
@@ -173,16 +149,18 @@ TRIALS: Mapping[str, Trial] = {
         1,
         ProvidersDie,
         shows=(
-            Sign("health-score-low"),
-            _failing("error-rate-high"),
-            _failing("availability-burn-fast"),
-            _failing("availability-burn-slow"),
-            _failing("provider-down"),
-            Sign("breaker-open"),
+            Sign("health-score-low", says=(0, 30)),
+            _failing("error-rate-high", (0.1, 1)),
+            _failing("availability-burn-fast", (0.072, 0.5)),
+            _failing("availability-burn-slow", (0.03, 0.5)),
+            _failing("provider-down", (0, 0.5)),
+            Sign("breaker-open", says=(1, 1)),
         ),
         also=(
             Sign(
-                "provider-errors", {"job": job(FAILING)}, "a provider that is down fails more than 30 % of its attempts"
+                "provider-errors",
+                {"job": job(FAILING)},
+                why="a provider that is down fails more than 30 % of its attempts",
             ),
         ),
     ),
@@ -190,48 +168,59 @@ TRIALS: Mapping[str, Trial] = {
         "a provider answers 429 to two in five attempts",
         1,
         lambda world: Requests(world, SPENDING, chat(BUSY, _BUSY), 0.8),
-        shows=(Sign("provider-errors", {"job": job(SPENDING), "provider": BUSY}),),
+        shows=(Sign("provider-errors", {"job": job(SPENDING), "provider": BUSY}, says=(0.3, 0.6)),),
     ),
     "first bytes late": Trial(
         f"a provider begins its answers after {_LATE.delay_s:g} s",
         1,
         lambda world: Requests(world, SLOW, chat(LATE, _LATE, stream=True), 0.5),
-        shows=(Sign("first-byte-slow", {"job": job(SLOW), "provider": LATE}),),
+        shows=(Sign("first-byte-slow", {"job": job(SLOW), "provider": LATE}, says=(3, 5)),),
     ),
     "streams long": Trial(
         f"a provider takes {_LONG.delay_s:g} s for a stream",
         1,
         lambda world: Requests(world, SLOW, chat(LONG, _LONG, stream=True), 0.7),
         shows=(
-            Sign("streams-slow", {"job": job(SLOW), "provider": LONG}),
-            Sign("latency-high", {"job": job(SLOW)}),
+            Sign("streams-slow", {"job": job(SLOW), "provider": LONG}, says=(30, 60)),
+            Sign("latency-high", {"job": job(SLOW)}, says=(10, 60)),
         ),
     ),
     "requests dear": Trial(
         f"requests of {_DEAR.input_tokens:,} tokens each are made beside the usual ones",
         1,
         lambda world: Requests(world, SPENDING, chat(DEAR, _DEAR), 0.5),
-        shows=(Sign("cost-spike", {"job": job(SPENDING)}),),
+        shows=(Sign("cost-spike", {"job": job(SPENDING)}, says=(10, 100_000)),),
     ),
     "loop blocked": Trial(
-        f"a handler blocks the event loop for {blocking_app.BLOCKED_S:g} s, again and again",
+        f"a handler blocks the event loop for {app.BLOCKED_S:g} s, again and again",
         1,
-        lambda world: Requests(world, LAGGING, {"method": "GET", "url": blocking_app.PATH}, 1.5),
-        shows=(Sign("event-loop-lag", {"job": job(LAGGING)}),),
+        lambda world: Requests(world, LAGGING, {"method": "GET", "url": app.BLOCKING_PATH}, 1.5),
+        shows=(Sign("event-loop-lag", {"job": job(LAGGING)}, says=(0.5, 3)),),
     ),
-    "redis full": Trial(
-        f"Redis is filled to {_FULL:.0%} of its maxmemory",
+    "redis keeps all": Trial(
+        f"Redis is {NEARLY:.0%} full and may evict nothing",
         1,
-        RedisFills,
-        shows=(Sign("redis-memory-high"),),
+        lambda world: NothingGoes(world.stage.place.urls.redis),
+        shows=(Sign("redis-memory-high", says=(0.9, 1.05)),),
     ),
-    "redis dies": Trial("Redis is killed", 2, lambda world: ServerDies(world, "redis"), shows=(Sign("redis-down"),)),
+    "redis too small": Trial(
+        "more than fits into Redis is asked for, so that it evicts what is missed next",
+        2,
+        lambda world: TooMuchAskedFor(world.stage.place.urls.redis),
+        shows=(Sign("redis-memory-high", says=(0.9, 1.05)),),
+    ),
+    "redis dies": Trial(
+        "Redis is killed", 3, lambda world: ServerDies(world, "redis"), shows=(Sign("redis-down", says=(0, 0)),)
+    ),
     "loki dies": Trial("Loki is killed", 2, lambda world: ServerDies(world, "loki"), shows=(Sign("no-logs"),)),
     "tempo dies": Trial(
         "Tempo is killed, while requests are served",
         2,
         lambda world: ServerDies(world, "tempo"),
-        shows=(Sign("no-traces"), Sign("telemetry-lost", {"signal": "traces"})),
+        shows=(
+            Sign("no-traces", says=(11, 1000)),
+            Sign("telemetry-lost", {"signal": "traces"}, says=(2, 2000)),
+        ),
     ),
     "application dies": Trial(
         "the application that Grafana asks is killed",
@@ -241,7 +230,7 @@ TRIALS: Mapping[str, Trial] = {
     ),
     "prometheus dies": Trial(
         "Prometheus is killed",
-        3,
+        4,
         lambda world: ServerDies(world, "prometheus"),
         shows=(Sign("target-not-scraped"),),
     ),

@@ -13,6 +13,8 @@ from gwz_dashboards.alerts import ALERTS_SHIPPED
 
 PATH = "/alerts"
 _UIDS = {alert.title: alert.uid for alert in ALERTS_SHIPPED}
+_NUMBER = "B"
+"""The expression whose value the messages tell."""
 _OF_GRAFANA = ("alertname", "grafana_folder")
 
 
@@ -47,6 +49,8 @@ class Notice:
     """When this was told."""
     since: float
     """When it began to fire."""
+    value: float | None = None
+    """The number that its message tells, if there is one."""
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What a person is shown: `summary`, `runbook_url`, `dashboardURL`, `panelURL`."""
 
@@ -124,7 +128,8 @@ def _notice(alert: Mapping[str, Any], now: float) -> Notice:
     texts = {name: str(annotations.get(name, "")) for name in ("summary", "runbook_url")}
     texts |= {name: str(alert.get(name, "")) for name in ("dashboardURL", "panelURL")}
     since = datetime.fromisoformat(alert["startsAt"]).timestamp()
-    return Notice(Key.of(alert["labels"]), alert["status"] == "firing", now, since, texts)
+    value = (alert.get("values") or {}).get(_NUMBER)
+    return Notice(Key.of(alert["labels"]), alert["status"] == "firing", now, since, value, texts)
 
 
 def _handler(take: Callable[[Mapping[str, Any]], None]) -> type[BaseHTTPRequestHandler]:

@@ -20,10 +20,15 @@ RESOLVING_S = 200.0
 
 _HOLES = re.compile(r"\[no value\]|<no value>|NaN|%!\w?\(")
 """What a template leaves in a text where it had nothing to put in."""
+_LABEL = re.compile(r"\$labels\.(\w+)")
+
+
+LATER_S = 2.0
+"""By so much an evaluation may be behind the one that was observed."""
 
 
 @dataclass
-class _Running:
+class Running:
     """A fault on its way; unix seconds."""
 
     name: str
@@ -31,7 +36,7 @@ class _Running:
     fault: Fault
     began_at: float
     ended_at: float | None = None
-    over: bool = False
+    over_at: float | None = None
 
     def all_fired(self, told: Sequence[Notice]) -> bool:
         """Whether every alert that the fault is there for has fired."""
@@ -61,6 +66,10 @@ class Proof:
     tell: Callable[[str], None] = lambda _: None
     strangers: list[str] = field(default_factory=list)
     """Alerts that fired, and no fault explains them."""
+    calm: tuple[float, float] = (0.0, 0.0)
+    """From when to when nothing went wrong."""
+    phases: list[list[Running]] = field(default_factory=list)
+    """The faults that were, together."""
 
     def quiet(self, lasting_s: float) -> list[str]:
         """Wait so long, once nothing fires any more from before, and return the alerts that fired."""
@@ -68,8 +77,8 @@ class Proof:
         while firing(self.observer.notices()) and self.now() < deadline:
             self.pause()
         before = len(self.observer.notices())
-        until = self.now() + lasting_s
-        while self.now() < until:
+        self.calm = (self.now(), self.now() + lasting_s)
+        while self.now() < self.calm[1]:
             self.pause()
         left = firing(self.observer.notices()[:before])
         return sorted(
@@ -80,33 +89,57 @@ class Proof:
         """Let the faults go wrong at once, each until its alerts fired, and wait until they are over."""
         before = len(self.observer.notices())
         running = [self._begin(name, trial, fault) for name, (trial, fault) in faults.items()]
-        while any(not one.over for one in running):
+        while any(one.over_at is None for one in running):
             self.pause()
             for one in running:
                 self._advance(one)
         told = self.observer.notices()[before:]
-        self.strangers += sorted(
-            {_said(one) for one in told if one.firing and not any(fault.explains(one.key) for fault in running)}
-        )
+        self.phases.append(running)
+        self.strangers += sorted({_said(one) for one in strangers(told, running)})
         return [self._judged(one, sign, told) for one in running for sign in one.trial.shows]
 
-    def _begin(self, name: str, trial: Trial, fault: Fault) -> _Running:
+    def problems(self, uid: str, told: Sequence[Notice]) -> Iterator[str]:
+        """What is wrong with a rule that would have told this while the faults came and went."""
+        if any(one.firing and self.calm[0] <= one.at <= self.calm[1] for one in told):
+            yield "it fires without a fault"
+        for phase in self.phases:
+            over = max(one.over_at or one.began_at for one in phase) + LATER_S
+            within = [one for one in told if phase[0].began_at <= one.at <= over]
+            yield from (f"it fires for {one.key}, and no fault explains it" for one in strangers(within, phase))
+            for one in phase:
+                for sign in (sign for sign in one.trial.shows if sign.uid == uid):
+                    first = first_firing(within, sign, one.began_at)
+                    if first is None:
+                        yield f"it is silent when {one.trial.does}"
+                    elif not sign.is_right(first.value):
+                        yield _misleading(sign, first)
+                    elif unknown := self._unknown(first):
+                        yield f"its text names {unknown}, which it does not have"
+                    elif last_resolved(within, sign, one.began_at) is None:
+                        yield f"it does not resolve after {one.trial.does}"
+
+    def _unknown(self, notice: Notice) -> str:
+        """The labels that its text tells and that it does not have; what has no data has none."""
+        told = set(_LABEL.findall(self.rules[notice.key.uid]["annotations"]["summary"]))
+        return ", ".join(sorted(told - dict(notice.key.labels).keys())) if notice.value is not None else ""
+
+    def _begin(self, name: str, trial: Trial, fault: Fault) -> Running:
         self.tell(f"{name}: {trial.does}")
         began_at = self.now()
         fault.begin()
-        return _Running(name, trial, fault, began_at)
+        return Running(name, trial, fault, began_at)
 
-    def _advance(self, one: _Running) -> None:
+    def _advance(self, one: Running) -> None:
         told, now = self.observer.notices(), self.now()
         if one.ended_at is None:
             if one.all_fired(told) or now > one.began_at + FIRING_S:
                 one.ended_at = now
                 one.fault.end()
-        elif not one.over and (one.is_quiet(told) or now > one.ended_at + RESOLVING_S):
-            one.over = True
+        elif one.over_at is None and (one.is_quiet(told) or now > one.ended_at + RESOLVING_S):
+            one.over_at = now
             self.tell(f"{one.name}: over {now - one.began_at:.0f} s after it began")
 
-    def _judged(self, one: _Running, sign: Sign, told: Sequence[Notice]) -> AlertProof:
+    def _judged(self, one: Running, sign: Sign, told: Sequence[Notice]) -> AlertProof:
         first = first_firing(told, sign, one.began_at)
         for_s = seconds(self.rules[sign.uid]["for"])
         due_at = self._due_at(first, for_s, one.began_at) if first else None
@@ -121,7 +154,7 @@ class Proof:
             resolved_after_s=_rounded(last.at - one.ended_at) if last and one.ended_at else None,
             also=tuple(sorted({f"{other.uid}: {other.why}" for other in _followers(one, told)})),
             text=first.texts.get("summary", "") if first else "",
-            problem="; ".join(self._problems(first, due_at)),
+            problem="; ".join(self._problems(sign, first, due_at)),
         )
 
     def _due_at(self, first: Notice, for_s: float, began_at: float) -> float:
@@ -131,10 +164,12 @@ class Proof:
             return pending_at + for_s
         return first.since
 
-    def _problems(self, first: Notice | None, due_at: float | None) -> Iterator[str]:
+    def _problems(self, sign: Sign, first: Notice | None, due_at: float | None) -> Iterator[str]:
         if first is None or due_at is None:
             yield "no message came"
             return
+        if not sign.is_right(first.value):
+            yield _misleading(sign, first)
         late_s = first.at - due_at
         if late_s > DELIVERED_S:
             yield f"the message came {late_s:.1f} s after its `for`, {DELIVERED_S:g} s are allowed"
@@ -142,6 +177,11 @@ class Proof:
             yield f"the message came {-late_s:.1f} s before its `for` was over"
         if self.shows_texts:
             yield from unreadable(first)
+
+
+def strangers(told: Sequence[Notice], running: Sequence[Running]) -> list[Notice]:
+    """The alerts that none of these faults explains."""
+    return [one for one in told if one.firing and not any(fault.explains(one.key) for fault in running)]
 
 
 def first_firing(told: Sequence[Notice], sign: Sign, since: float) -> Notice | None:
@@ -165,7 +205,12 @@ def unreadable(notice: Notice) -> Iterator[str]:
     yield from (f"it has no {name}" for name in ("dashboardURL", "panelURL") if not notice.texts[name])
 
 
-def _followers(one: _Running, told: Sequence[Notice]) -> Iterator[Sign]:
+def _misleading(sign: Sign, notice: Notice) -> str:
+    told = "no number" if notice.value is None else f"{notice.value:g}"
+    return f"it tells of {told}, and the fault makes it {sign.says}"
+
+
+def _followers(one: Running, told: Sequence[Notice]) -> Iterator[Sign]:
     return (sign for sign in one.trial.also if first_firing(told, sign, one.began_at))
 
 

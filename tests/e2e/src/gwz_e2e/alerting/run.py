@@ -11,23 +11,27 @@ from typing import Any
 import httpx
 
 from gwz_dashboards.alerts import ALERTS_SHIPPED
-from gwz_e2e.alerting import divided, history
-from gwz_e2e.alerting.evaluation import Engines, Evaluation
+from gwz_e2e import grafana
+from gwz_e2e.alerting import divided, history, mutation_proof
+from gwz_e2e.alerting.evaluation import Asking, Evaluation
 from gwz_e2e.alerting.faults import TRIALS, Trial
 from gwz_e2e.alerting.grafana_alerts import GrafanaAlerts
 from gwz_e2e.alerting.notices import Observer, Webhook
-from gwz_e2e.alerting.proof import Proof
+from gwz_e2e.alerting.past import Past
+from gwz_e2e.alerting.proof import LATER_S, Proof
+from gwz_e2e.alerting.stalls import Stalls
 from gwz_e2e.alerting.world import API, SPENDING, World, calm_usd_per_s, job
 from gwz_e2e.compare import shorten
 from gwz_e2e.grafana import Provision
 from gwz_e2e.hops import Result
+from gwz_e2e.reading import Reader
 from gwz_e2e.report import AlertProof, NotProved
 from gwz_e2e.stage import Stage, Tell
 from gwz_instrument.semconv import inference
 from gwz_stack import NativeStack, find
 from gwz_stack.errors import ServerUnavailable, StackError, VersionRefused
 
-QUIET, FIRE, RESOLVE = HOPS = ("alerts_quiet", "alerts_fire", "alerts_resolve")
+QUIET, FIRE, RESOLVE, MUTATIONS = HOPS = ("alerts_quiet", "alerts_fire", "alerts_resolve", "alert_mutations")
 DELIVERY = "alert delivery"
 
 _SPENDING = "requests dear"
@@ -49,12 +53,19 @@ class Proved:
     not_proved: list[NotProved]
 
 
-def prove(stage: Stage, stack: NativeStack, provision: Provision | None, tell: Tell) -> Proved:
-    """Give every alert its fault, in the supervisor's thread; `provision` is None where there is no Grafana."""
+def prove(stage: Stage, stack: NativeStack, tell: Tell) -> Proved:
+    """Give every alert its fault, in the supervisor's thread; through Grafana where there is one, and gwz-provision."""
     world = World.of(stage, stack)
+    case = world.scenes[API].case
     bundle = stage.place.out / "config" / "alerts"
     divided.write_bundle(bundle)
-    not_proved = [] if provision else [NotProved(DELIVERY, "no Grafana")]
+    absent, command = grafana.absent(stage.place.urls), grafana.command()
+    not_proved = [NotProved(DELIVERY, absent)] if absent else []
+    provision = (
+        grafana.provision_for(command, stage.place.urls, stack.grafana_password, case)
+        if command and not absent
+        else None
+    )
     with ExitStack() as context:
         trials = dict(TRIALS)
         try:
@@ -67,12 +78,19 @@ def prove(stage: Stage, stack: NativeStack, provision: Provision | None, tell: T
         _wait(stage, partial(_is_known, world), "Every signal of the calm traffic")
         rules = divided.rules(bundle)
         _wait(stage, partial(_is_forgotten, world, rules), "A window without what was lost before")
-        observer = context.enter_context(_observing(world, provision, bundle))
+        api = Reader(case.app_url, case.tokens.api)
+        observer = context.enter_context(_observing(world, api, provision, bundle))
         proof = Proof(observer, rules, partial(_pause, stage), shows_texts=provision is not None, tell=tell)
-        return _proved(world, proof, trials, not_proved)
+        past = context.enter_context(Past(stage.place.engines, api, mutation_proof.questions()).noting())
+        hops, rows = _proved(world, proof, trials)
+        over_at = time.time() + LATER_S
+        _wait(stage, lambda: past.has(over_at), "The past after the last fault")
+        past.end()
+        hops.append(_mutated(past, proof, trials, hops))
+        return Proved(hops, rows, not_proved)
 
 
-def _proved(world: World, proof: Proof, trials: Mapping[str, Trial], not_proved: list[NotProved]) -> Proved:
+def _proved(world: World, proof: Proof, trials: Mapping[str, Trial]) -> tuple[list[Result], list[AlertProof]]:
     through = "through Grafana's webhook" if proof.shows_texts else "by the engines' own answers"
     quiet = _quiet(world, proof, through)
     proof.tell(f"{QUIET}: {quiet.sentence}")
@@ -82,18 +100,28 @@ def _proved(world: World, proof: Proof, trials: Mapping[str, Trial], not_proved:
     for phase in sorted({trial.phase for trial in trials.values()}):
         together = {name: (trial, trial.make(world)) for name, trial in trials.items() if trial.phase == phase}
         rows += proof.together(together)
-    return Proved([quiet, *_results(rows, proof.strangers, through)], rows, not_proved)
+    return [quiet, *_results(rows, proof.strangers, through)], rows
+
+
+def _mutated(past: Past, proof: Proof, trials: Mapping[str, Trial], before: Sequence[Result]) -> Result:
+    if not all(result.ok for result in before):
+        return Result(MUTATIONS, None, "not reached: the rules themselves are wrong", time.time())
+    found = mutation_proof.prove(past, proof, trials)
+    return Result(MUTATIONS, found.ok, found.sentence, time.time(), found.figures)
 
 
 def _quiet(world: World, proof: Proof, through: str) -> Result:
     """What is told while nothing goes wrong, and whether nothing did."""
-    fired = [f"{one} fired without a fault" for one in proof.quiet(_STATED_S)]
+    with Stalls().watched() as stalls:
+        fired = [f"{one} fired without a fault" for one in proof.quiet(_STATED_S)]
     answers = world.answers()
     wrong = [f"{name} answered {dict(counts)}" for name, counts in answers.items() if set(counts) != {"200"}]
     asked = sum(sum(counts.values()) for counts in answers.values())
     calm = f"in {_STATED_S} s of calm traffic, {asked} requests that were all answered 200"
     told = f"no alert fired {calm}; rules {divided.FACTOR} times as fast as shipped, {through}"
-    return _result(QUIET, [*fired, *wrong], told)
+    if fired or wrong:
+        wrong.append(f"this machine itself stood still for {stalls.longest_s:.2f} s at most")
+    return _result(QUIET, [*fired, *wrong], told, {"calm_longest_stall_s": round(stalls.longest_s, 3)})
 
 
 def _results(rows: Sequence[AlertProof], strangers: Sequence[str], through: str) -> Iterator[Result]:
@@ -117,31 +145,29 @@ def _results(rows: Sequence[AlertProof], strangers: Sequence[str], through: str)
     )
 
 
-def _result(hop: str, phrases: list[str], otherwise: str) -> Result:
-    return Result(hop, not phrases, shorten(phrases) or otherwise, time.time())
+def _result(hop: str, phrases: list[str], otherwise: str, figures: Mapping[str, float] | None = None) -> Result:
+    return Result(hop, not phrases, shorten(phrases) or otherwise, time.time(), figures or {})
 
 
 @contextmanager
-def _observing(world: World, provision: Provision | None, bundle: Path) -> Iterator[Observer]:
+def _observing(world: World, api: Reader, provision: Provision | None, bundle: Path) -> Iterator[Observer]:
     """Have the rules evaluated, by Grafana or by us, for as long as the context lasts."""
-    urls, case = world.stage.place.urls, world.scenes[API].case
+    place = world.stage.place
     if provision is None:
-        engines = Engines(urls, case.app_url, case.tokens.api)
-        with Evaluation(divided.rules(bundle), engines.ask).observing() as evaluation:
+        with Evaluation(divided.rules(bundle), Asking(place.engines, api).ask).observing() as evaluation:
             yield evaluation
         return
     webhook = Webhook(world.stage.ports("webhook")["webhook"])
-    grafana = GrafanaAlerts(webhook, str(urls.grafana), provision.password)
-    with grafana.observing():
-        applied = replace(provision, api_url=case.app_url, api_token=case.tokens.api, alert_webhook=webhook.url)
-        code, _, complaint = applied.run("apply", "--bundle", str(bundle))
+    observer = GrafanaAlerts(webhook, str(place.urls.grafana), provision.password)
+    with observer.observing():
+        code, _, complaint = replace(provision, alert_webhook=webhook.url).run("apply", "--bundle", str(bundle))
         if code:
             raise StackError(
                 "The divided alerts could not be applied.",
                 cause=f"gwz-provision says: {complaint[-300:]}",
                 cure=f"Run `gwz-provision apply --bundle {bundle}`.",
             )
-        yield grafana
+        yield observer
 
 
 def _import_past(world: World, tell: Tell) -> None:

@@ -8,6 +8,7 @@ from typing import Self
 from fastapi_app.catalog import models_of
 from fastapi_app.providers.behaviour import Behaviour
 from gwz_e2e.alerting.divided import FACTOR
+from gwz_e2e.alerting.redis_cache import fill
 from gwz_e2e.alerting.traffic import Traffic, chat
 from gwz_e2e.scene import Scene
 from gwz_e2e.stage import Providers, Stage
@@ -51,14 +52,14 @@ class World:
         ports = stage.ports(*_CALM, "providers")
         place = stage.place
         providers = Providers(place.supervisor, place.urls, ports["providers"], place.out, name="providers-alerts")
-        # The endpoint's window is the application's own: it is divided like the windows of the rules. What the
-        # application remembers begins at full minutes all the same, so its score may take one to fall.
+        # The endpoint's window is the application's own: it is divided like the windows of the rules, and so is the time
+        # for which the delays of event loops are remembered. What the application remembers of its answers begins at full
+        # minutes all the same, so its score may take one to fall.
         window_s = described()["health_window_s"].default / FACTOR
         more = {
             FAILING: {"GWZ_HEALTH_WINDOW_S": str(window_s)},
             SLOW: {"PROVIDER_TIMEOUT_S": _PATIENT_S},
         }
-        modules = {LAGGING: "gwz_e2e.alerting.blocking_app"}
         scenes = {
             name: Scene(
                 place,
@@ -68,7 +69,7 @@ class World:
                 job=job(name),
                 providers_url=providers.url if name == FAILING else None,
                 settings=more.get(name),
-                module=modules.get(name, "fastapi_app"),
+                module="gwz_e2e.alerting.app",
             )
             for name in _CALM
         }
@@ -76,11 +77,12 @@ class World:
 
     @contextmanager
     def playing(self) -> Iterator[None]:
-        """Run the applications under calm traffic while the context lasts."""
+        """Run the applications under calm traffic while the context lasts, beside a Redis that is full as caches are."""
         supervisor = self.stage.supervisor
         self.stack.set_targets([scene.target for scene in self.scenes.values()])
         probes = {name: probe for scene in self.scenes.values() for name, probe in scene.launch().items()}
         supervisor.wait_ready({**self.providers.launch(), **probes})
+        fill(self.stage.place.urls.redis)
         with self.traffic:
             for name, (providers, every_s) in _CALM.items():
                 requests = [chat(provider, stream=stream) for provider in providers for stream in (False, True)]

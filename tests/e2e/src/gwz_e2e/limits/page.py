@@ -73,6 +73,13 @@ def table(report: Mapping[str, Any]) -> str:
             f"{burst['mb_at_once']}: {burst['refused_pushes']} pushes were answered 429, none lost",
         ),
     ]
+    idle = dict(of["idle_memory"])
+    together, most = idle.pop("together_mib"), idle.pop("most_mib")
+    share = ", ".join(f"{name.removesuffix('_mib')} {number}" for name, number in idle.items())
+    held = [
+        ("Held without work", "MiB", "Resident, at most in a minute"),
+        ("All servers", f"{together}", f"{share}; {most} are allowed"),
+    ]
     costs = [
         ("A request of the example", "Bytes", "How they were counted"),
         ("Log lines", f"{cost['log_line_bytes']}", f"{cost['log_lines']} lines, as Loki holds them against its limits"),
@@ -80,7 +87,7 @@ def table(report: Mapping[str, Any]) -> str:
         ("Spans", f"{cost['span_bytes']}", f"{cost['spans']} spans, as Tempo receives them"),
         ("Scrapes", f"{cost['metrics_wire_bytes']}", scrapes),
     ]
-    return "\n".join(_markdown(rows) for rows in (kept, taken, costs))
+    return "\n".join(_markdown(rows) for rows in (kept, taken, held, costs))
 
 
 def _markdown(rows: Sequence[Sequence[str]]) -> str:

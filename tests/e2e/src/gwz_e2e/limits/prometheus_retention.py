@@ -1,6 +1,5 @@
 """Prometheus deletes blocks that are older than the shipped retention, and keeps those that are younger."""
 
-import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from gwz_e2e.hops import Finding
 from gwz_e2e.limits.alone import DAY_S, Alone, client, seconds
 from gwz_stack.dockerfile import dockerfile
 from gwz_stack.errors import StackError, writing
+from gwz_stack.promtool import blocks_of_samples
 
 ID = "prometheus_retention"
 _FLAG = "--storage.tsdb.retention.time="
@@ -73,14 +73,7 @@ def _import(prometheus: Alone, promtool: Path, samples: Mapping[str, float]) -> 
     with writing(text):
         prometheus.data.mkdir(parents=True, exist_ok=True)
         text.write_text("\n".join([*lines, "# EOF"]) + "\n", encoding="utf-8")
-    command = [str(promtool), "tsdb", "create-blocks-from", "openmetrics", "--quiet", str(text), str(prometheus.data)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise StackError(
-            f"promtool could not make blocks of {text}.",
-            cause=f"It says: {(done.stderr + done.stdout).strip()[-400:]}",
-            cure="Try the command by hand.",
-        )
+    blocks_of_samples(promtool, text, prometheus.data)
 
 
 def _found(prometheus: Alone, *times: float) -> list[str]:

@@ -15,6 +15,7 @@ from gwz_e2e.hops import Result
 from gwz_e2e.limits import (
     burst,
     bytes_per_request,
+    idle,
     lanes,
     loki_retention,
     page,
@@ -29,9 +30,9 @@ from gwz_e2e.limits.report import Report
 from gwz_e2e.options import Options
 from gwz_e2e.report import ServerUsed
 from gwz_e2e.stage import Cast, Tell, drop_data, output_folder, set_stage
-from gwz_stack import SERVERS, Found, StackError, Supervisor, find
+from gwz_stack import SERVERS, Found, ServerUnavailable, StackError, Supervisor, VersionRefused, find
 
-_ALONE = (loki_retention.ID, tempo_retention.ID, prometheus_retention.ID)
+_ALONE = (idle.ID, loki_retention.ID, tempo_retention.ID, prometheus_retention.ID)
 _ON_THE_STACK = (bytes_per_request.ID, throughput.ID, burst.ID)
 
 
@@ -80,7 +81,10 @@ def _run(out: Path, console: Console) -> int:
 
 def _prove(report: Report, out: Path, tell: Tell) -> None:
     found = {server: find(server, progress=tell) for server in (*SERVERS, "promtool") if server != "grafana"}
-    report.versions = [ServerUsed(one.server, one.version, one.pinned, one.source) for one in found.values()]
+    grafana = _grafana(tell)
+    report.versions = [
+        ServerUsed(one.server, one.version, one.pinned, one.source) for one in (found | grafana).values()
+    ]
     report.differences = [
         *differences(loki_retention.ID, "loki", loki_retention.OVERRIDES),
         *differences(tempo_retention.ID, "tempo", tempo_retention.OVERRIDES),
@@ -101,6 +105,7 @@ def _prove(report: Report, out: Path, tell: Tell) -> None:
 
         report.proofs = lanes.run(
             [
+                [Proof(idle.ID, partial(idle.prove, out / idle.ID, found | grafana, stop))],
                 [Proof(loki_retention.ID, partial(loki_retention.prove, alone("loki", loki_retention.ID)))],
                 [Proof(tempo_retention.ID, partial(tempo_retention.prove, alone("tempo", tempo_retention.ID)))],
                 [
@@ -122,6 +127,15 @@ def _prove(report: Report, out: Path, tell: Tell) -> None:
             stop,
             note,
         )
+
+
+def _grafana(tell: Tell) -> dict[str, Found]:
+    """Only the idle stack has it; whether it is there changes nothing of what the other servers keep and take."""
+    try:
+        return {"grafana": find("grafana", progress=tell)}
+    except (ServerUnavailable, VersionRefused) as error:
+        tell(f"the idle stack is without Grafana: {error.what}")
+        return {}
 
 
 def _ground(out: Path, found: dict[str, Found], servers: ExitStack, stop: threading.Event, tell: Tell) -> Ground:

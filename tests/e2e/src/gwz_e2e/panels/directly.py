@@ -89,7 +89,7 @@ class Directly:
         parameters = {one["key"]: one["value"] for one in query.target["url_options"].get("params", [])}
         headers = {"authorization": f"Bearer {self._token}"}
         body = self._answer(query, f"{self._app_url}{query.target['url']}", parameters, headers)
-        return Shown(rows=list(_rows(body, query.target)), body=body)
+        return Shown(rows=list(rows_of(body, query.target)), body=body)
 
     def _get(self, of: Query, path: str, /, **parameters: Any) -> Any:
         return self._answer(of, f"{self._urls[of.target['datasource']['uid']]}{path}", parameters, {})
@@ -139,6 +139,20 @@ def traces_of(found: Any) -> list[str]:
     return [str(one["traceID"]).rjust(32, "0") for one in found.get("traces") or []]
 
 
+def rows_of(body: Any, target: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The rows as the plugin's backend makes them; of the selectors that the dashboards write."""
+    selector = str(target["root_selector"])
+    if found := _NAMED_ROWS.match(selector):
+        whole = _place(body, found["root"], target)
+        rows: Any = [{found["name"]: key, **whole[key]} for key in sorted(whole)]
+    else:
+        rows = _place(body, selector, target) if selector else body
+    if target.get("parser") != "backend":
+        return
+    for row in rows if isinstance(rows, list) else [rows]:
+        yield {column["text"]: _typed(row.get(column["selector"]), column["type"]) for column in target["columns"]}
+
+
 def _first(window: Window) -> float:
     steps = int(window.range_s // window.step_s)
     return window.end - steps * window.step_s
@@ -166,20 +180,6 @@ def _points(values: Sequence[Sequence[Any]]) -> list[tuple[float, float]]:
     """As Grafana shows them: what is no number is no point."""
     points = [(float(at), float(value)) for at, value in values]
     return [(at, value) for at, value in points if value - value == 0]
-
-
-def _rows(body: Any, target: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The rows as the plugin's backend makes them; of the selectors that the dashboards write."""
-    selector = str(target["root_selector"])
-    if found := _NAMED_ROWS.match(selector):
-        whole = _place(body, found["root"], target)
-        rows: Any = [{found["name"]: key, **whole[key]} for key in sorted(whole)]
-    else:
-        rows = _place(body, selector, target) if selector else body
-    if target.get("parser") != "backend":
-        return
-    for row in rows if isinstance(rows, list) else [rows]:
-        yield {column["text"]: _typed(row.get(column["selector"]), column["type"]) for column in target["columns"]}
 
 
 def _place(body: Any, root: str, target: Mapping[str, Any]) -> Any:

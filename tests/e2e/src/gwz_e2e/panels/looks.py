@@ -9,6 +9,8 @@ from gwz_e2e.panels.boards import Json, Query
 
 _REDUCED = {"stat", "gauge", "bargauge", "piechart"}
 _LAST = ["lastNotNull"]
+_OF_TRACES = {"Trace ID", "Start time", "Service", "Name", "Duration"}
+"""The columns that Grafana makes of an answer of Tempo's."""
 
 
 class WrongUnit(Exception):  # noqa: N818  # a finding, no error
@@ -120,6 +122,7 @@ def _known(panel: Json, cells: Mapping[str, Any]) -> set[str]:
     known = {*cells, "Value"}
     for target in panel["targets"]:
         known |= {str(column["text"]) for column in target.get("columns", [])}
+        known |= _OF_TRACES if target["datasource"]["type"] == "tempo" else set()
         legend = str(target.get("legendFormat", ""))
         known |= set(re.findall(r"\{\{(\w+)\}\}", legend)) or {legend}
     return known

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from fastapi_app.load.ledger import Entry
@@ -46,6 +46,8 @@ class Seen:
     expect: Expect
     shown: Shown
     verdict: Verdict
+    before: str = ""
+    """What it showed before its origin was moved."""
 
     def reported(self) -> PanelProof:
         """The line of the report."""
@@ -60,6 +62,7 @@ class Seen:
             verdict.expected,
             verdict.got,
             verdict.ok,
+            self.before,
         )
 
 
@@ -96,7 +99,8 @@ class Proof:
             not wrong and len(self.seen) == len(everything()),
             shorten(wrong)
             or f"{self.asker.way}, {len(every_query())} queries and {len(RULES)} rules return what the ledger or their origin says: "
-            f"{', '.join(f'{number} {kind}' for kind, number in sorted(kinds.items()))}",
+            f"{', '.join(f'{number} {kind}' for kind, number in sorted(kinds.items()))}; "
+            f"each Origin was moved once, and its panel followed",
             {"panel_queries": len(every_query()), "panels_s": round(time.monotonic() - began, 1)},
         )
 
@@ -170,7 +174,7 @@ class Proof:
             for one, other in zip(before, after, strict=True):
                 if isinstance(one.expect.kind, Origin) and judge(one.query, one.expect, one.shown, self._moved).ok:
                     other.verdict.phrases.append(f"stands still at {one.verdict.got}")
-        return after
+        return [replace(other, before=one.verdict.got) for one, other in zip(before, after, strict=True)]
 
     def _is_caught(self, changed: tuple[Mutation, Query]) -> bool:
         mutation, query = changed

@@ -83,6 +83,11 @@ _REASONS: tuple[tuple[Sequence[str], Sequence[Key], str], ...] = (
     (("another unit",), ((links.GATEWAY_UID, 1, "A"),), "what it shows are words"),
     (("a month of days",), ((links.GATEWAY_UID, 6, "A"),), "a process remembers seven days of itself and no more"),
     (("counted instead of summed", "no window: the counter itself"), _BY_FEW, _FEW),
+    (
+        ("every environment",),
+        ((links.MODELS_UID, 6, "A"), (links.MODELS_UID, 7, "A")),
+        "the few calls of a model in the other environment may lie in the same buckets",
+    ),
 )
 
 SURVIVORS: Mapping[tuple[str, Key], str] = {

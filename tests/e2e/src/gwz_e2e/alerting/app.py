@@ -1,4 +1,7 @@
-"""The example with one more route, which blocks its event loop: `python -m gwz_e2e.alerting.blocking_app`."""
+"""The example as the alerts' trial needs it: `python -m gwz_e2e.alerting.app`.
+
+It has one more route, which blocks its event loop, and remembers the delays of the loop for as much shorter as the rules wait.
+"""
 
 import time
 
@@ -7,10 +10,14 @@ from fastapi import FastAPI
 from fastapi_app import __main__ as gateway
 from fastapi_app import app
 from fastapi_app.settings import Settings
+from gwz_e2e.alerting.divided import FACTOR
+from gwz_instrument import runtime
 
-PATH = "/v1/blocking"
+BLOCKING_PATH = "/v1/blocking"
 BLOCKED_S = 0.8
 """Longer than the rule bears, shorter than a scrape may take."""
+LAG_WINDOW_S = runtime.LAG_WINDOW_S // FACTOR + 1
+"""Delays are kept by full seconds: of one alone no scrape a second could be sure to see."""
 
 
 async def block() -> None:
@@ -21,10 +28,11 @@ async def block() -> None:
 def create_app(settings: Settings) -> FastAPI:
     """Build the gateway with the route."""
     made = app.create_app(settings)
-    made.add_api_route(PATH, block)
+    made.add_api_route(BLOCKING_PATH, block)
     return made
 
 
 if __name__ == "__main__":
+    runtime.LAG_WINDOW_S = LAG_WINDOW_S  # type: ignore[misc]  # nobody but this trial wants another
     gateway.create_app = create_app  # type: ignore[attr-defined]  # where its main() looks for it
     gateway.main()
