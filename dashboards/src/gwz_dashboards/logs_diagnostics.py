@@ -4,6 +4,7 @@ from gwz_dashboards import filters, links
 from gwz_dashboards.common import LOGS, Page, Row, choice, stream_filter, text_box
 from gwz_dashboards.filters import IN_ENVIRONMENT, ON_PATH
 from gwz_dashboards.panels import (
+    LINES_SHOWN,
     Panel,
     bad_from,
     bars,
@@ -155,8 +156,8 @@ def _recent_errors() -> Panel:
     return lines_of_log(
         8,
         "Recent errors",
-        "Lines at the levels error and critical as they come, newest first; a line's details lead to its trace.",
-        logql(readable(lines(*_OF_ERRORS))),
+        f"The newest {LINES_SHOWN} lines at the levels error and critical; a line's details lead to its trace.",
+        readable(lines(*_OF_ERRORS)),
         nothing="No errors in this range",
     )
 
@@ -166,8 +167,8 @@ def _search() -> Panel:
     return lines_of_log(
         9,
         "Search",
-        "Lines of the chosen services, level and paths in which the searched pattern is, in upper or lower case, newest "
-        "first; a line's details lead to its trace.",
-        logql(readable(found, f'| {logs.PATH.name}=~"$path"')),
+        f"The newest {LINES_SHOWN} lines of the chosen services, level and paths in which the searched pattern is, in upper "
+        "or lower case; a line's details lead to its trace.",
+        readable(found, f'| {logs.PATH.name}=~"$path"'),
         nothing="Nothing found: widen the range, the level or the search",
     )

@@ -69,6 +69,8 @@ Value = Mapping[str, tuple[str, str]]
 _LEAST_TOPS = {"percentunit": 0.05, "locale": 1, "short": 1, "reqps": 0.1, "cps": 0.1, "ops": 0.1, "currencyUSD": 0.01}
 """By unit: where an axis ends at least. If all values are 0, Grafana's own ends at 100: of shares, at 10000 %."""
 _TRACES_SHOWN = 20
+LINES_SHOWN = 200
+"""Lines of a panel; the range and its search narrow what is left out."""
 _BAR_PX = 30
 _P = TypeVar("_P", bound="_Described")
 
@@ -405,10 +407,10 @@ class _Bubbled(Builder[model.Panel]):
         return panel
 
 
-def lines_of_log(id_: int, title: str, description: str, query: Query, *, nothing: str = NO_LINES) -> logs.Panel:
-    """Log lines, newest first."""
+def lines_of_log(id_: int, title: str, description: str, expression: str, *, nothing: str = NO_LINES) -> logs.Panel:
+    """Log lines, newest first, as many as a person reads: of a thousand, each with labels of its own, Loki takes seconds."""
     return (
-        _described(logs.Panel(), id_, title, description, query, nothing=nothing)
+        _described(logs.Panel(), id_, title, description, _log_lines(expression), nothing=nothing)
         .show_time(True)
         .wrap_log_message(True)
         .enable_log_details(True)
@@ -511,6 +513,10 @@ def logql(expression: str, legend: str = "") -> Query:
     """Ask Loki for the whole range."""
     query = loki.Dataquery().datasource(LOKI).query_type("range").expr(expression)
     return query.legend_format(legend) if legend else query
+
+
+def _log_lines(expression: str) -> Query:
+    return loki.Dataquery().datasource(LOKI).query_type("range").expr(expression).max_lines(LINES_SHOWN)
 
 
 def logql_now(expression: str, legend: str) -> Query:

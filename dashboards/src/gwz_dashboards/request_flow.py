@@ -3,6 +3,7 @@
 from gwz_dashboards import tempo_metrics as tempo
 from gwz_dashboards.common import BACKEND, Page, Row, variable
 from gwz_dashboards.panels import (
+    LINES_SHOWN,
     Panel,
     Shown,
     bad_from,
@@ -206,6 +207,6 @@ def _lines() -> Panel:
     return lines_of_log(
         12,
         "Log lines",
-        "What this application logged, newest first; a line's details lead to its trace.",
-        logql(readable(lines(_LOGS_OF_APP))),
+        f"The newest {LINES_SHOWN} lines that this application logged; a line's details lead to its trace.",
+        readable(lines(_LOGS_OF_APP)),
     )

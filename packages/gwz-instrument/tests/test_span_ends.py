@@ -152,18 +152,19 @@ def test_a_processor_that_fails_costs_one_span_and_is_told_once(caplog):
 
 
 def test_a_processor_that_hangs_holds_up_a_flush_no_longer_than_it_is_told():
-    world, gate = World(), threading.Event()
+    world, reached, gate = World(), threading.Event(), threading.Event()
 
     class Hanging(SimpleSpanProcessor):
         def on_end(self, _span):
+            reached.set()
             gate.wait(20)
 
     world.provider.add_span_processor(Hanging(world.exporter))
     try:
         for _ in range(3):
             world.put()
+        assert reached.wait(10), "our thread is at the first of them"
         began = time.monotonic()
-        time.sleep(0.2)  # our thread is at the first of them
         assert world.ends.flush(0.1) is False
         world.ends.give_up()
         assert time.monotonic() - began < 5

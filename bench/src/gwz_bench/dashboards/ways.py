@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import httpx
 
 from gwz_bench.dashboards.boards import Panel, Variable
-from gwz_dashboards.panels import LOKI_UID, PROMETHEUS_UID
+from gwz_dashboards.panels import LINES_SHOWN, LOKI_UID, PROMETHEUS_UID
 from gwz_e2e.panels.answers import Window
 from gwz_e2e.panels.boards import Chosen, Query
-from gwz_e2e.panels.directly import LINES_SHOWN, replaced
+from gwz_e2e.panels.directly import replaced
 from gwz_stack import Urls
 
 
@@ -79,7 +79,6 @@ class ThroughGrafana:
         points = {
             "intervalMs": round(window.step_s * 1e3),
             "maxDataPoints": panel.points,
-            "maxLines": LINES_SHOWN,
         }
         body = {
             "from": f"{window.start * 1e3:.0f}",

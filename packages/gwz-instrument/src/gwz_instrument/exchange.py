@@ -20,6 +20,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 NO_RESPONSE: Final = 500  # what a server answers for an application that sent nothing
 _CLIENT_CLOSED: Final = int(http.CLIENT_CLOSED)
+_BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _TIMEOUT_STATUS: Final = frozenset({408, 504})
 _MAX_ID: Final = 128
 _MAX_URL_PATH: Final = 1024
@@ -101,9 +102,11 @@ class Exchange:
 
     @property
     def request_bytes(self) -> int:
-        """Size of the request's body: what it declares, else what was read of it."""
+        """Size of the request's body: what it declares, else what was read of it; of methods that have none, what was read."""
+        if self.method in _BODILESS:  # their headers need not be looked through
+            return self.received_bytes
         declared = None
-        for name, value in self.scope["headers"]:  # most requests are never asked for another of their headers
+        for name, value in self.scope["headers"]:  # no property: most requests are asked for no other of their headers
             if name == b"content-length":
                 declared = value
         if declared is None or not declared.isdigit() or len(declared) > _MAX_LENGTH_DIGITS:

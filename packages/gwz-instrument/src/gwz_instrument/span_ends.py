@@ -15,8 +15,8 @@ from opentelemetry.trace import Span, Status, StatusCode
 
 from .semconv import health
 
-_GATHER_S: Final = 0.1
-_MOST: Final = 1024
+_GATHER_S: Final = 1.0
+_MOST: Final = 4096
 """Spans that wait; the thread that brings one more ends it itself."""
 
 

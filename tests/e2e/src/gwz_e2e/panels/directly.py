@@ -8,13 +8,11 @@ from typing import Any
 
 import httpx
 
-from gwz_dashboards.panels import LOKI_UID, PROMETHEUS_UID, TEMPO_UID
+from gwz_dashboards.panels import LINES_SHOWN, LOKI_UID, PROMETHEUS_UID, TEMPO_UID
 from gwz_e2e.panels.answers import LEAST_STEP_S, Curve, LogLine, NotShown, Shown, Window
 from gwz_e2e.panels.boards import Query
 from gwz_stack import Urls
 
-LINES_SHOWN = 1000
-"""`maxLines` of the data source."""
 _TIMEOUT_S = 20.0
 _TRIES = 25
 _PAUSE_S = 0.2

@@ -3,8 +3,8 @@
 from collections import Counter
 
 from gwz_dashboards.expectations.kinds import LineCount, Lines
+from gwz_dashboards.panels import LINES_SHOWN
 from gwz_e2e.panels.answers import Shown
-from gwz_e2e.panels.directly import LINES_SHOWN
 from gwz_e2e.panels.facts import Facts
 from gwz_e2e.panels.tallies import Written
 from gwz_e2e.panels.verdicts import Verdict

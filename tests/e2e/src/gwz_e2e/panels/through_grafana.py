@@ -9,7 +9,7 @@ import httpx
 from gwz_dashboards.panels import TEMPO_UID
 from gwz_e2e.panels.answers import LEAST_STEP_S, Curve, LogLine, NotShown, Shown, Window
 from gwz_e2e.panels.boards import Query
-from gwz_e2e.panels.directly import LINES_SHOWN, named, patient, traces_of
+from gwz_e2e.panels.directly import named, patient, traces_of
 
 _TIMEOUT_S = 30.0
 _TOO_MANY = "429 Too Many Requests"
@@ -46,7 +46,6 @@ class ThroughGrafana:
                 {
                     "intervalMs": round(step_s * 1e3),
                     "maxDataPoints": _WIDTH,
-                    "maxLines": LINES_SHOWN,
                     # The browser sends its time zone, by which the points lie on full steps: here on the window's end.
                     "utcOffsetSec": round(-window.end % step_s),
                     **query.target,
