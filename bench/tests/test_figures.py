@@ -61,6 +61,11 @@ def test_noise_that_would_hide_anything_proves_nothing():
     assert same_within_noise(Figure(60, 20, 100), Figure(10, 9, 11), Figure(0, -1, 1)) is None
 
 
+@pytest.mark.parametrize(("colder", "same"), [(2.0, True), (1.5, False), (0.5, False)])
+def test_what_is_dearer_as_everything_is_there_is_the_same(colder, same):
+    assert same_within_noise(Figure(20, 19, 21), Figure(10, 9.5, 10.5), Figure(0, -1, 1), colder) is same
+
+
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.001, 1)])
 def test_a_percentile_is_a_sample(share, value):
     assert percentile(range(1, 101), share) == value
