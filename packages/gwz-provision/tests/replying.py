@@ -24,7 +24,7 @@ class Replying:
 def answer(body: str | bytes, status: str = "200 OK", **headers: str) -> Reply:
     """Answer at once and whole."""
     content = body if isinstance(body, bytes) else body.encode()
-    lines = {"Content-Type": "application/json", "Content-Length": str(len(content)), **headers}
+    lines = {"Content-Type": "application/json", "Content-Length": str(len(content)), "Connection": "close", **headers}
     head = f"HTTP/1.1 {status}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\n"
     return lambda to, _: to.write(head.encode() + content) and None
 

@@ -1,12 +1,16 @@
 """Reading the environment."""
 
+import argparse
 from pathlib import Path
 
 import pytest
 
 from gwz_provision.access import Access, problems
+from gwz_provision.connecting import connected
+from gwz_provision.console import Console
 from gwz_provision.environment import Environment
 from gwz_provision.errors import Misconfigured
+from gwz_provision.redaction import Redactor
 
 URL = {"GRAFANA_URL": "https://grafana.example.com/sub"}
 
@@ -103,6 +107,19 @@ def test_what_is_no_text_is_told() -> None:
 
 def test_the_credentials_stay_out_of_the_representation() -> None:
     assert "s3cret" not in repr(Access("http://grafana", ("admin", "s3cret")))
+
+
+def test_the_login_is_hidden_as_its_header_has_it_too() -> None:
+    found = Redactor(Access("http://grafana", ("admin", "s3cret")).secrets)
+    assert found("Authorization: Basic YWRtaW46czNjcmV0") == "Authorization: Basic ***"
+
+
+def test_a_secret_that_nobody_asks_for_may_be_out_of_reach() -> None:
+    """It may be the application's, whose files are not ours to read."""
+    environ = Environment({**URL, "GRAFANA_TOKEN": "glsa_x", "GWZ_METRICS_TOKEN_FILE": "/nowhere"})
+    options = argparse.Namespace(console=Console(Redactor()), debug=False)
+    with connected(options, environ) as grafana:
+        assert grafana.calls.total == 0
 
 
 def test_a_token_may_come_from_a_file(tmp_path: Path) -> None:

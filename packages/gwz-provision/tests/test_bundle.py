@@ -1,11 +1,13 @@
 """Loading and resolving bundles."""
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
 
 from gwz_provision.bundle import Bundle, Folder, load, shipped
+from gwz_provision.check.run import check
 from gwz_provision.errors import Misconfigured
 from gwz_provision.manifest import build, problems
 
@@ -100,6 +102,8 @@ def test_every_place_of_another_form_is_named_at_once(bundle_dir: Path) -> None:
     bend(bundle_dir, "f1/d1.json", panels=[{"id": "1", "targets": [None]}], time="now-1h")
     bend(bundle_dir, "datasources.json", datasources=[{"uid": "p", "name": "P", "secureJsonData": {"pin": 4711}}])
     (bundle_dir / "policies.json").write_text('{"routes": [{"receiver": "r", "object_matchers": [["a", "~", "b"]]}]}')
+    contact = {"uid": "c", "name": "C", "type": "slack", "settings": "https://hooks/canary"}
+    (bundle_dir / "contact-points.json").write_text(json.dumps({"contactPoints": [contact]}))
     with pytest.raises(Misconfigured) as caught:
         load(bundle_dir)
     assert [problem.partition(": ")[2] for problem in caught.value.problems] == [
@@ -108,8 +112,21 @@ def test_every_place_of_another_form_is_named_at_once(bundle_dir: Path) -> None:
         'f1/d1.json: time is "now-1h", not an object',
         'f1/d1.json: panels[0].id is "1", not a whole number',
         "f1/d1.json: panels[0].targets[0] is null, not an object",
+        "contact-points.json: contactPoints[0].settings is something else, not an object",
         'policies.json: routes[0].object_matchers[0][1] is "~", not one of =, !=, =~, !~',
     ]
+
+
+def test_a_folder_that_may_not_be_read_is_named(bundle_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(folder: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+    (bundle_dir / "alerts").mkdir()
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(Misconfigured, match="cannot read alerts: Permission denied"):
+        load(bundle_dir)
+    with pytest.raises(Misconfigured, match="bundle cannot be read: Permission denied"):
+        check([bundle_dir], None)
 
 
 def test_null_counts_as_left_out(bundle_dir: Path) -> None:

@@ -84,6 +84,7 @@ JOINED = [
         ([lines("{{level}}")], {"fieldConfig": named("eror")}, "an override names 'eror', and no field of the panel is called so. Did you mean error?"),
         (TABLE, {"options": {"sortBy": [{"displayName": "share"}]}}, "sortBy of the panel names 'share'"),
         (TABLE, {"type": "xychart", "options": {"series": [{"x": "Share", "y": "Cost"}]}}, "series of the panel names 'Cost'"),
+        (TABLE, {"type": "xychart", "options": {"series": [{"x": {"matcher": {"id": "byName", "options": "Cost"}}}]}}, "series of the panel names 'Cost'"),
     ],
 )  # fmt: skip
 def test_a_name_that_no_query_yields_is_found(tmp_path: Path, targets: list[Json], panel: Json, words: str) -> None:
@@ -98,8 +99,11 @@ def test_a_name_that_no_query_yields_is_found(tmp_path: Path, targets: list[Json
         (TABLE, {"transformations": [change("calculateField", alias="Double"), change("sortBy", sort=[{"field": "Double"}])]}),
         (TABLE, {"transformations": [{**change("sortBy", sort=[{"field": "x"}]), "disabled": True}]}),
         (JOINED, {"transformations": [change("joinByField", byField="provider")], "fieldConfig": named("Share", "Lost", "Value", "Value #C", "Share B")}),
+        (JOINED, {"transformations": [change("merge"), change("filterFieldsByName", include={"names": ["Share B"]}), change("organize", renameByName={"Share B": "Second"})], "fieldConfig": named("Second")}),
         ([series("5xx")], {"fieldConfig": named("5xx", "Value", "Time")}),
         ([lines("{{level}}")], {"fieldConfig": named("error")}),
+        (TABLE, {"transformations": [{**change("organize", excludeByName={"timeEnd": True}), "topic": "annotations"}]}),
+        ([series("", format="table", instant=True)], {"transformations": [change("organize", excludeByName={"Time": True, "__name__": True})]}),
         # What nobody can tell beforehand.
         ([series("{{provider}}")], {"fieldConfig": named("openai")}),
         ([series("$model")], {"fieldConfig": named("gpt")}),
@@ -109,6 +113,10 @@ def test_a_name_that_no_query_yields_is_found(tmp_path: Path, targets: list[Json
         ([{**columns(), "columns": []}], {"fieldConfig": named("x")}),
         ([*TABLE, {**series("{{provider}}", "B")}], {"fieldConfig": named("openai")}),
         (TABLE, {"transformations": [change("reduce")], "fieldConfig": named("Last")}),
+        (TABLE, {"transformations": [change("calculateField", mode="binary", alias="x", binary={"left": {"matcher": {"id": "byType", "options": "number"}}, "right": {"fixed": "100"}})], "fieldConfig": named("Share * 100")}),
+        ([series("", format="table", instant=True)], {"transformations": [change("calculateField", alias="x", replaceFields=True), change("sortBy", sort=[{"field": "Time"}])]}),
+        (TABLE, {"transformations": [change("concatenate")], "fieldConfig": named("frame · Share")}),
+        ([series("[[model]]")], {"fieldConfig": named("gpt")}),
         (TABLE, {"transformations": [{**change("organize", excludeByName={"Share": True}), "filter": {"id": "byRefId"}}], "fieldConfig": named("Share")}),
         (TABLE, {"fieldConfig": {"defaults": {"displayName": "${__data.fields.Provider}"}, **named("openai")}}),
         (TABLE, {"fieldConfig": named("${name}")}),

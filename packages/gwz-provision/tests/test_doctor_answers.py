@@ -291,6 +291,15 @@ def test_a_data_source_is_looked_for_where_the_query_gets_it_from(
         assert "apply" not in first(report).cure
 
 
+@pytest.mark.parametrize(("current", "reached"), [("Metrics", "p"), ("default", "p"), ("a", "a"), ("gone", "a")])
+def test_a_variable_may_remember_a_data_source_by_its_name_or_as_the_default(current: str, reached: str) -> None:
+    other = {"uid": "a", "name": "Another", "type": "prometheus", "url": "http://a:9090"}
+    remembering = {**VARIABLE, "current": {"text": current, "value": current}}
+    asked = bundle(board(promql("${DS}", "app_info"), variables=(remembering,)))
+    report = examined(asked, **{"/api/datasources": (200, [*LIVE.values(), other])})
+    assert [answer.datasource for answer in report.answers] == [reached], dumped(report)
+
+
 def test_a_data_source_that_only_a_variable_asks_is_looked_at_too() -> None:
     asking = {"name": "v", "type": "query", "query": {"label": "a"}, "datasource": {"uid": "nol", "type": "loki"}}
     report = examined(bundle(board(promql("p", 'app_info{a="$v"}'), variables=(asking,))))

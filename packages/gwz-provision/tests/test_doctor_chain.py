@@ -294,6 +294,9 @@ def test_labels_values_and_ranges_follow_in_that_order() -> None:
     met = {"path": ("/a",), "status": ("200", "500")}
     apart = judged(text, Facts(values=met, together=False, **facts), scrapes(UP))
     assert (apart.id, "nothing meets all of them" in apart.cause) == (f"value:{text}", True)
+    foreign = 'requests_total{path="/a", status=~"(5+)+"}'
+    unjudged = judged(foreign, Facts(values=met, together=False, **facts), scrapes(UP))
+    assert unjudged.cause.endswith('; what {status=~"(5+)+"} matches, only the server can tell.')
     old = judged(text, Facts(values=met, last=time.time() - 7200, **facts), scrapes(UP))
     assert (old.id, "was 2 h ago" in old.cause) == (f"range:{text}", True)
     assert "long ago" in judged(text, Facts(values=met, **facts), scrapes(UP)).cause

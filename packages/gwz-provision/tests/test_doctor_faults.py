@@ -382,6 +382,8 @@ def test_the_chain_of_traces(ward: Ward) -> None:
     named(other, 'value:{resource.service.name="other"}', "No span has", "there is gw")
     absent = ward.examine(bundle(board(traceql(uid, '{span.nowhere="x"}'))))
     named(absent, "label:span.nowhere", "No span has the label span.nowhere")
+    failing = ward.examine(bundle(board(traceql(uid, "{status=error}"))))
+    named(failing, "value:{status=error}", "Traces have come, and none of seven days meets {status=error}.")
 
 
 # JSON.

@@ -287,7 +287,8 @@ def test_a_redirect_of_a_write_is_not_followed(command: Command, tiny: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("version", "code"), [("10.4.2", 6), ("11.0.0", 0), ("11.6.3+security-01", 0), ("12.0.0", 6), ("", 0)]
+    ("version", "code"),
+    [("10.4.2", 6), ("11.0.0", 0), ("11.6.3+security-01", 0), ("12.0.0", 6), ("", 0), ("\xb2.0", 0)],
 )
 def test_versions_that_we_do_not_know_are_refused(
     monkeypatch: pytest.MonkeyPatch, tiny: Path, capsys: pytest.CaptureFixture[str], version: str, code: int

@@ -104,9 +104,10 @@ def test_a_redirect_is_not_followed() -> None:
     """A redirected POST would be sent again as a GET, and the credentials with it."""
     with (
         answering(301, Location="/elsewhere") as (grafana, seen),
-        pytest.raises(Redirected, match="redirects to /elsewhere"),
+        pytest.raises(Redirected, match="redirects to /elsewhere") as caught,
     ):
         grafana.writer().create_folder("f1", "Backend")
+    assert "Point GRAFANA_URL at Grafana itself" in caught.value.cure
     assert [(method, path) for method, path, _ in seen] == [("POST", "/sub/api/folders")]
 
 
@@ -191,6 +192,26 @@ def test_a_failed_call_is_not_an_answer() -> None:
     target = {"refId": "A", "datasource": {"uid": "p"}}
     with error(404, "Data source not found") as (grafana, _), pytest.raises(NotFound, match="Data source not found"):
         grafana.reader.query([target], "now-15m")
+
+
+@pytest.mark.parametrize(
+    ("read", "answer"),
+    [
+        ("rules", [{"uid": "r", "title": "R", "folderUID": "f", "for": "soon"}]),
+        ("rules", [{"uid": "r", "title": "R", "folderUID": "f", "data": [{"model": "up"}]}]),
+        ("rules", [{"uid": "r", "title": "R", "folderUID": "f", "data": [{"relativeTimeRange": [600, 0]}]}]),
+        ("rule_groups", {"groups": [{"interval": 60, "rules": []}]}),
+        ("policies", {"routes": [{"group_wait": "a while"}]}),
+        ("policies", {"routes": [{"routes": [{"object_matchers": [5]}]}]}),
+        ("datasources", [{"uid": "p", "name": "P", "type": "prometheus", "secureJsonFields": 5}]),
+    ],
+)
+def test_what_no_plan_can_be_made_of_is_not_grafana_s(read: str, answer: object) -> None:
+    with (
+        answering(body=json.dumps(answer)) as (grafana, _),
+        pytest.raises(NotGrafana, match="JSON other than Grafana's"),
+    ):
+        getattr(grafana.reader, read)()
 
 
 def test_tempo_is_asked_by_its_echo() -> None:

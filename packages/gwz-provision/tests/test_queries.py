@@ -70,6 +70,15 @@ def test_what_the_browser_does_not_ask_is_not_asked(target: Any) -> None:
     assert queries(Dashboard("f", {"uid": "d", "panels": panels})) == []
 
 
+def test_what_is_hidden_is_asked_where_an_expression_calculates_with_it() -> None:
+    targets = [
+        {"refId": "A", "hide": True, "datasource": {"uid": "p", "type": "prometheus"}},
+        {"refId": "B", "datasource": {"uid": "__expr__", "type": "__expr__"}, "type": "math", "expression": "$A * 2"},
+    ]
+    found = queries(Dashboard("f", {"uid": "d", "panels": [{"id": 1, "targets": targets}]}))
+    assert [(item.ref, item.target["hide"]) for item in found] == [("A", False), ("B", False)]
+
+
 def test_what_annotations_ask_is_asked_and_may_find_nothing() -> None:
     prometheus = {"uid": "p", "type": "prometheus"}
     listed = [

@@ -85,4 +85,5 @@ def test_the_redactor_knows_the_spellings_of_a_secret() -> None:
     redactor = Redactor(['p@ss "word"/ü', "http://me:hidden-part@host/x"])
     text = 'p@ss "word"/ü p%40ss%20%22word%22%2F%C3%BC p@ss \\"word\\"/\\u00fc hidden-part'
     assert redactor(text) == "*** *** *** ***"
+    assert Redactor(["a&<b>c"])(r"a\u0026\u003cb\u003ec a&amp;&lt;b&gt;c a%26%3Cb%3Ec") == "*** *** ***"
     assert Redactor(["abc"])("abc is too short to be hidden") == "abc is too short to be hidden"

@@ -191,6 +191,27 @@ class TestProof:
         assert not all(row.ok for row in rows if row.uid == alert.uid) or alert.slug in CANARIES
         assert all(row.resolved_after_s is None for row in rows if row.fired_after_s is None)
 
+    @pytest.mark.parametrize(
+        ("since", "resolved_at", "said"),
+        [
+            (-100, 40, []),
+            (-100, None, ["gwz-breaker-open"]),
+            (20, 40, ["gwz-breaker-open"]),
+            (20, None, ["gwz-breaker-open"]),
+        ],
+    )
+    def test_only_what_began_before_the_calm_and_is_over_may_be_told_in_it(self, rules, since, resolved_at, said):
+        world, key = World({}), Key("gwz-breaker-open", frozenset())
+        began = world.clock.now()
+
+        def notices():
+            times = [(True, began + 30), *([] if resolved_at is None else [(False, began + resolved_at)])]
+            return [Notice(key, firing, at, began + since) for firing, at in times if at <= world.clock.now()]
+
+        world.notices = notices
+        quiet = Proof(world, rules, world.pause, shows_texts=False, now=world.clock.now).quiet(80)
+        assert [one.split(" ")[0] for one in quiet] == said
+
     def test_messages_that_go_elsewhere_are_missed(self, rules):
         world = World(rules)
         world.lost = True

@@ -45,10 +45,10 @@ class Access:
 
     @property
     def secrets(self) -> list[str]:
-        """What nobody may read: the token or the password, and the key if it stands in the environment."""
-        login = self.auth if isinstance(self.auth, str) else self.auth[1]
+        """What nobody may read: the token or the password, also as the header has it, and the key if it stands in the environment."""
+        login = [self.auth] if isinstance(self.auth, str) else [self.auth[1], ":".join(self.auth)]
         key = self.certificate[1] if self.certificate and _is_pem(self.certificate[1]) else ""
-        return [login, *(line for line in key.splitlines() if not _is_pem(line) and "-----END" not in line)]
+        return [*login, *(line for line in key.splitlines() if not _is_pem(line) and "-----END" not in line)]
 
     @property
     def warnings(self) -> list[str]:

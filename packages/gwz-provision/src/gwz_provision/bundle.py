@@ -123,11 +123,12 @@ class _Files:
     def names(self, folder: str, ending: str) -> list[str]:
         """List the files of a folder of the bundle, sorted; none when there is no such folder."""
         place = self.root.joinpath(folder)
-        return (
-            sorted(f"{folder}/{item.name}" for item in place.iterdir() if item.name.endswith(ending))
-            if place.is_dir()
-            else []
-        )
+        try:
+            listed = [item.name for item in place.iterdir()] if place.is_dir() else []
+        except OSError as error:
+            self.problems.append(f"{self.root}: cannot read {folder}: {error.strerror}")
+            return []
+        return sorted(f"{folder}/{name}" for name in listed if name.endswith(ending))
 
     def document_if_any(self, name: str, form: Shape) -> Json:
         """Read an object of JSON; empty when there is no such file."""

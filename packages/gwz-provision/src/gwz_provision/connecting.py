@@ -53,4 +53,12 @@ def connected(options: argparse.Namespace, environ: Environment) -> "Iterator[Gr
 
 def _known_secrets(environ: Environment) -> list[str]:
     names = {known[1] for name in environ if (known := _SECRETS.fullmatch(name))}
-    return [environ.get(name, "") for name in sorted(names)]
+    return [value for name in sorted(names) if (value := _readable(environ, name))]
+
+
+def _readable(environ: Environment, name: str) -> str:
+    """Return a value that may be somebody else's, and whose faults are no fault then."""
+    try:
+        return environ.get(name, "")
+    except Misconfigured:
+        return ""

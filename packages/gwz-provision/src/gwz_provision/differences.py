@@ -9,12 +9,11 @@ from gwz_provision.resources import Live, Wanted, canonical
 
 CHANGED = "(changed)"
 SET = "(set)"
-_ABSENT = object()
 
 
 @dataclass(frozen=True)
 class Field:
-    """One difference; a value that is not there is None."""
+    """One difference; a value that is not there is None, and null counts as not there."""
 
     path: str
     before: Any
@@ -47,14 +46,12 @@ def secret_fingerprint(wanted: Wanted) -> str | None:
 def _differences(path: str, before: Any, after: Any) -> Iterator[Field]:
     if isinstance(before, dict) and isinstance(after, dict):
         for key in sorted({*before, *after}):
-            yield from _differences(
-                f"{path}.{key}" if path else str(key), before.get(key, _ABSENT), after.get(key, _ABSENT)
-            )
+            yield from _differences(f"{path}.{key}" if path else str(key), before.get(key), after.get(key))
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for index, (one, other) in enumerate(zip(before, after, strict=True)):
             yield from _differences(f"{path}[{index}]", one, other)
     elif not _same(before, after):
-        yield Field(path, None if before is _ABSENT else before, None if after is _ABSENT else after)
+        yield Field(path, before, after)
 
 
 def _same(before: Any, after: Any) -> bool:

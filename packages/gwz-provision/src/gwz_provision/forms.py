@@ -31,7 +31,7 @@ _TARGET: dict[str, Shape] = {
     "queryType": _TEXT,
     "parser": _TEXT,
     "format": Maybe(str | int),
-    "limit": Maybe(Either((_NUMBER, re.compile(r"|[0-9]{1,9}")))),
+    "limit": Maybe(_SCALAR),
     "columns": Maybe([_optional({"selector": str, "text": str, "type": str})]),
     "url_options": Maybe({"method": _TEXT, "params": Maybe([_optional({"key": str, "value": str | int})])}),
 }
@@ -130,6 +130,15 @@ RULES: Shape = {
             }
         ]
     )
+}
+
+# Of a saved plan.
+
+PLAN: Shape = {
+    "schema": int,
+    "grafana": str,
+    "options": {"prune": bool, "adopt": bool},
+    "actions": [{"kind": str, "uid": str}],
 }
 
 # Of the contract of what is emitted.

@@ -1,6 +1,7 @@
 """What can be asked of Grafana, and what can be told it: `Reader` has no method that writes, `Writer` only such."""
 
 import random
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -31,6 +32,7 @@ from gwz_provision.transport import TIMEOUT_SECONDS, Calls, Transport, path
 
 _T = TypeVar("_T")
 _OLDEST, _NEWEST = (11, 0), (11, 6)
+_VERSION = re.compile(r"([0-9]{1,99})(?:\.([0-9]{1,99})?.*)?")
 _PAGE = 5000
 _LONGEST_PAUSE = 0.7
 """Seconds between two looks at a Grafana that starts."""
@@ -386,11 +388,8 @@ class Writer:
 
 def require_supported(version: str) -> None:
     """Raise `UnsupportedVersion` unless it is 11.0 to 11.6; a Grafana that hides its version is taken as it is."""
-    parts = version.split(".")
-    if not parts[0].isdigit():
-        return
-    number = (int(parts[0]), int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0)
-    if not _OLDEST <= number <= _NEWEST:
+    found = _VERSION.fullmatch(version)
+    if found and not _OLDEST <= (int(found[1]), int(found[2] or 0)) <= _NEWEST:
         raise UnsupportedVersion(
             f"This is Grafana {version}; gwz-provision knows 11.0 to 11.6.", "Run a Grafana of these, such as 11.5.2."
         )

@@ -35,7 +35,8 @@ _RULE_DEFAULTS: Json = {
 _RULE_KEYS = ("uid", "folderUID", "ruleGroup", "title", "condition", "data", *_RULE_DEFAULTS)
 ROUTE_KEYS = ("receiver", "object_matchers", "group_by", "continue", "mute_time_intervals")
 ROUTE_DURATIONS = ("group_wait", "group_interval", "repeat_interval")
-_EXPRESSIONS = frozenset({"__expr__", "-100"})
+EXPRESSIONS = frozenset({"__expr__", "-100"})
+"""What only calculates with other queries' answers, by its new and its old uid."""
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000, "y": 31_536_000_000}
 _DURATION = re.compile(r"(\d+)(ms|[smhdwy])")
 
@@ -161,7 +162,7 @@ def _query(query: Mapping[str, Any]) -> Json:
 
 def is_expression(query: Mapping[str, Any]) -> bool:
     """Tell whether an alert query is computed by Grafana itself."""
-    return query.get("datasourceUid") in _EXPRESSIONS
+    return query.get("datasourceUid") in EXPRESSIONS
 
 
 def _refresh(refresh: object) -> object:

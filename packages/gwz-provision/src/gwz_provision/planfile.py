@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from gwz_provision import forms, reading
 from gwz_provision.errors import Misconfigured, Stale
 from gwz_provision.plan import Action, Options, Plan
 from gwz_provision.resources import Json, Wanted, fingerprint
@@ -35,20 +36,21 @@ def load(file: Path) -> Json:
     """Read a plan; raises `Misconfigured` when it is none."""
     cure = "Name a file that `gwz-provision plan --out` wrote."
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content, problems = reading.fitted(reading.json_of(file.read_bytes()), forms.PLAN)
     except OSError as error:
         raise Misconfigured([f"--plan {file} cannot be read: {error.strerror}"], cure) from error
     except ValueError as error:
-        raise Misconfigured([f"--plan {file} is not JSON: {error}"], cure) from error
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA or not isinstance(content.get("actions"), list):
-        raise Misconfigured([f"--plan {file} is no plan of schema {SCHEMA}"], cure)
-    return content
+        raise Misconfigured([f"--plan {file} cannot be read: {error}"], cure) from error
+    if not problems and content["schema"] != SCHEMA:
+        problems = [f"it is of schema {content['schema']}, not {SCHEMA}"]
+    if problems:
+        raise Misconfigured([f"--plan {file} is no plan: {problem}" for problem in problems], cure)
+    return dict(content)
 
 
 def options(content: Json) -> Options:
     """Return what the person decided when the plan was made."""
-    chosen = content.get("options", {})
-    return Options(prune=bool(chosen.get("prune", True)), adopt=bool(chosen.get("adopt", False)))
+    return Options(prune=content["options"]["prune"], adopt=content["options"]["adopt"])
 
 
 def require_current(content: Json, plan: Plan, url: str) -> None:

@@ -15,6 +15,7 @@ from gwz_provision.bundle import Dashboard, Json
 from gwz_provision.check.asked import panels, referred
 from gwz_provision.check.substitution import BACKEND
 from gwz_provision.errors import Misconfigured, QueryFailed
+from gwz_provision.normalise import EXPRESSIONS
 from gwz_provision.variables import Choice
 
 INFINITY = "yesoreyeram-infinity-datasource"
@@ -61,8 +62,7 @@ def queries(dashboard: Dashboard, since: str | None = None) -> list[Query]:
     found = [
         _query(dashboard, panel, target, since or _since_of(dashboard, panel))
         for panel in map(_lettered, _numbered(dashboard))
-        for target in panel["targets"]
-        if not target.get("hide")
+        for target in _sent(panel)
     ]
     listed = dashboard.model.get("annotations", {}).get("list", ())
     marking = [
@@ -161,6 +161,14 @@ def _lettered(panel: Json) -> Json:
     taken = {target.get("refId") for target in targets}
     free = (letter for letter in _letters() if letter not in taken)
     return {**panel, "targets": [one if one.get("refId") else {**one, "refId": next(free)} for one in targets]}
+
+
+def _sent(panel: Json) -> list[Json]:
+    """List the targets that are sent: where an expression calculates, with what is hidden too."""
+    targets = panel["targets"]
+    if any(_source(panel, one).get("uid") in EXPRESSIONS for one in targets if not one.get("hide")):
+        return [{**one, "hide": False} for one in targets]
+    return [one for one in targets if not one.get("hide")]
 
 
 def _letters() -> Iterator[str]:

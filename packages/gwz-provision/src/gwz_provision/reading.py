@@ -16,8 +16,8 @@ LARGEST = 10 * 1024 * 1024
 _DEEPEST = 100
 _MOST = 1_000_000
 _SHOWN = 40
-_HIDDEN = ".secureJsonData"
-"""Below it values are never shown."""
+_HIDDEN = (".secureJsonData", ".settings")
+"""At and below them values are never shown."""
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _TYPES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", dict: "an object"}
 
@@ -61,7 +61,8 @@ def yaml_of(data: bytes) -> Any:
         return json.loads(json.dumps(content, default=str, allow_nan=False))
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
-    except (yaml.YAMLError, TypeError) as error:
+    # Its constructors stumble over `!!int ""`, `!!bool x` and `!!timestamp x`.
+    except (yaml.YAMLError, TypeError, LookupError, AttributeError) as error:
         raise ValueError(f"it is not YAML: {error}") from error
 
 
@@ -201,7 +202,7 @@ def _types(shape: type | UnionType) -> tuple[type, ...]:
 
 
 def _wrong(value: Any, shape: Shape, place: str, problems: list[str]) -> None:
-    shown = "something else" if _HIDDEN in place else _shown(value)
+    shown = "something else" if any(one in place for one in _HIDDEN) else _shown(value)
     problems.append(f"{place.removeprefix('.') or 'it'} is {shown}, not {_named(shape)}")
 
 

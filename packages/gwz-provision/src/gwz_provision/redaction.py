@@ -1,5 +1,6 @@
 """Keeps secrets out of everything that is printed: those that are known, and what looks like one in an address."""
 
+import html
 import json
 import re
 from base64 import b64encode
@@ -15,6 +16,8 @@ _WORD = re.compile(rf"{_PART}+")
 _HOST = re.compile(r"(?:\[[^\]]*\]|[^/?#:@\[\]]*)(?::\d{1,5})?[/?#]")
 # As Go quotes an address without its scheme; without a port it would be what many a name is.
 _BARE = re.compile(r"[^/:@]+:[^/@]+@[\w.\[\]-]+:\d")
+# What Go does not leave as it is in JSON.
+_OF_HTML = re.compile("[<>&]")
 _PARAMETER = re.compile(
     r"((?:[?&;]|\\u0026)[\w.\[\]-]{0,60}(?:token|secret|passw|pwd|key|auth|signature|credential|session|sig)[\w.\[\]-]{0,60}=)"
     rf"(?:(?![&;#]|\\u0026){_PART})+",
@@ -82,11 +85,14 @@ def _userinfo(value: str) -> list[str]:
 
 
 def _spellings(secret: str) -> set[str]:
+    written = json.dumps(secret)[1:-1]
     return {
         secret,
         quote(secret, safe=""),
         quote(secret),
-        json.dumps(secret)[1:-1],
+        html.escape(secret),
+        written,
+        _OF_HTML.sub(lambda sign: f"\\u{ord(sign[0]):04x}", written),
         json.dumps(secret, ensure_ascii=False)[1:-1],
         repr(secret)[1:-1],
         b64encode(secret.encode()).decode(),

@@ -70,6 +70,7 @@ _NAMES = {
 }
 _NUMBER = int | float
 _DIGITS = re.compile(r"[0-9]{1,19}")
+_DURATION = re.compile(r"0|(?:[0-9]{1,12}(?:ms|[smhdwy]))*")
 
 # Grafana's own.
 
@@ -83,6 +84,7 @@ DATASOURCE: Shape = {
     "type": str,
     "url": Maybe(str),
     "jsonData": Maybe(dict),
+    "secureJsonFields": Maybe(dict),
     "isDefault": Maybe(bool),
 }
 DASHBOARD: Shape = {"dashboard": {"title": Maybe(str), "tags": Maybe([str])}, "meta": dict}
@@ -94,13 +96,19 @@ RULES: Shape = [
         "folderUID": str,
         "labels": Maybe(dict),
         "annotations": Maybe(dict),
-        "data": Maybe([dict]),
+        "for": Maybe(_DURATION),
+        "data": Maybe([{"model": Maybe(dict), "relativeTimeRange": Maybe(dict)}]),
     }
 ]
-RULE_GROUPS: Shape = {"groups": Maybe([{"rules": Maybe([{"uid": str}])}])}
+RULE_GROUPS: Shape = {"groups": Maybe([{"interval": Maybe(_DURATION), "rules": Maybe([{"uid": str}])}])}
 CONTACT_POINTS: Shape = [{"uid": str, "name": str, "type": str, "settings": dict}]
 CONTACT_POINTS_IN_CLEAR: Shape = {"contactPoints": Maybe([{"receivers": Maybe([{"uid": str, "settings": dict}])}])}
-POLICIES: Shape = {"routes": Maybe([{"object_matchers": Maybe([[str]])}])}
+_ROUTE: dict[str, Shape] = {
+    "object_matchers": Maybe([[str]]),
+    **dict.fromkeys(("group_wait", "group_interval", "repeat_interval"), Maybe(_DURATION)),
+}
+_ROUTE["routes"] = Maybe([_ROUTE])
+POLICIES: Shape = _ROUTE
 TIMINGS: Shape = [{"name": str}]
 TEMPLATES: Shape = [{"name": str, "template": str}]
 FRAME: Shape = {

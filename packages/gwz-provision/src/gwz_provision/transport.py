@@ -238,7 +238,9 @@ class Transport:
         shown = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
         return Redirected(
             f"{self.url} redirects to {shown or 'another address'} when asked for {what}; redirects are not followed.",
-            f"Set GRAFANA_URL={self._other_base(parts) or 'to the address that it redirects to'}.",
+            f"Set GRAFANA_URL={base}."
+            if (base := self._other_base(parts))
+            else "Point GRAFANA_URL at Grafana itself: is this a login page, or a proxy in front of it?",
         )
 
     def _other_base(self, parts: SplitResult) -> str:

@@ -72,7 +72,11 @@ def _files(root: Traversable) -> Iterator[tuple[Traversable, str, str]]:
 
 
 def _below(folder: Traversable, name: str) -> Iterator[tuple[Traversable, str, str]]:
-    for entry in sorted(folder.iterdir(), key=lambda one: one.name):
+    try:
+        entries = sorted(folder.iterdir(), key=lambda one: one.name)
+    except OSError as error:
+        raise Misconfigured([f"{name} cannot be read: {error.strerror}"], "Let whoever runs this read it.") from error
+    for entry in entries:
         path = f"{name}/{entry.name}" if name else entry.name
         if entry.is_dir() and not entry.name.startswith((".", "__")):
             yield from _below(entry, path)

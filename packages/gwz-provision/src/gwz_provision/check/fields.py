@@ -1,7 +1,7 @@
 """The names of a panel's fields: those that its queries yield, what its transformations make of them, and those that it names in vain."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +26,11 @@ _LOOKS_FOR = {
     "calculateField": (
         "reduce.include",
         "unary.fieldName",
-        *(f"binary.{side}{matcher}" for side in ("left", "right") for matcher in ("", ".matcher.options")),
+        "binary.left",
+        "binary.right",
     ),
 }
-_JOINING = frozenset({"joinByField", "seriesToColumns", "merge", "concatenate"})
+_JOINING = frozenset({"joinByField", "seriesToColumns", "merge"})
 _SAME = frozenset({"sortBy", "convertFieldType", "filterByValue", "filterByRefId", "formatTime", "limit"})
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 # What panels themselves name, after all transformations.
@@ -53,6 +54,11 @@ class _Known:
     def with_each(self, change: Callable[[frozenset[str]], frozenset[str]]) -> "_Known":
         return _Known(tuple(map(change, self.frames)), self.joined)
 
+    def spelt_out(self, names: Iterable[str]) -> "_Known":
+        """Know by themselves those of the names that are there with the letter of their query."""
+        lettered = frozenset(one for one in names if self.joined and self.has(one))
+        return self.with_each(lambda each: each | lettered)
+
 
 def of_columns(target: Json) -> Names:
     """Return the columns of a JSON query; None when it names none, or makes series of them."""
@@ -70,7 +76,8 @@ def of_series(target: Json, ref: str, legend: str, labels: frozenset[str] | None
     """Return what the series of a query, or the columns of its table, are called; `values` are those of the legend's only label."""
     match target.get("format"):
         case "table":
-            return None if labels is None else _SERIES | labels | {f"Value #{ref}"}
+            # The name of the metric is there where the query keeps it, and habit excludes it everywhere.
+            return None if labels is None else _SERIES | labels | {f"Value #{ref}", "__name__"}
         case "heatmap":
             return None
     if values:
@@ -84,7 +91,7 @@ def misnamed(panel: Json, yielded: Sequence[Names]) -> Iterator[Problem]:
     known: _Known | None = _Known(frames)
     if not frames or len(frames) < len(yielded):
         return
-    for one in (one for one in panel.get("transformations", ()) if not one.get("disabled")):
+    for one in filter(_is_of_data, panel.get("transformations", ())):
         if known is None:
             return
         id_, options = one.get("id", ""), one.get("options", {})
@@ -92,6 +99,10 @@ def misnamed(panel: Json, yielded: Sequence[Names]) -> Iterator[Problem]:
         known = None if one.get("filter") else _after(id_, options, known)
     if known is not None:
         yield from _shown(panel, known)
+
+
+def _is_of_data(transformation: Json) -> bool:
+    return not transformation.get("disabled") and transformation.get("topic") != "annotations"
 
 
 def _sought(id_: str, options: Json, known: _Known) -> Iterator[Problem]:
@@ -114,7 +125,7 @@ def _shown(panel: Json, known: _Known) -> Iterator[Problem]:
     properties = [item for one in overrides for item in one.get("properties", ())]
     shown = {str(item.get("value")) for item in properties if item.get("id") == "displayName"}
     named = [
-        ("an override", _texts([one["matcher"].get("options") for one in overrides if _is_by_name(one)])),
+        ("an override", _texts(overrides)),
         *(
             (f"{place.partition('.')[0]} of the panel", _texts(panel.get("options"), *place.split(".")))
             for place in _SHOWN
@@ -124,28 +135,32 @@ def _shown(panel: Json, known: _Known) -> Iterator[Problem]:
         yield from (_missing(where, name, known) for name in names if not known.has(name) and name not in shown)
 
 
-def _is_by_name(override: Json) -> bool:
-    return bool(override.get("matcher", {}).get("id") == "byName")
-
-
 def _after(id_: str, options: Json, known: _Known) -> _Known | None:
     """Return the names that there are after a transformation; None when nobody can tell."""
     match id_:
         case "organize":
             excluded, renamed = {*_texts(options, "excludeByName", "*")}, _object(options, "renameByName")
-            return known.with_each(
+            return known.spelt_out(renamed).with_each(
                 lambda names: frozenset(str(renamed.get(one) or one) for one in names if one not in excluded)
             )
         case "filterFieldsByName" if all(_object(options, side).keys() <= {"names"} for side in ("include", "exclude")):
             included, excluded = {*_texts(options, "include", "names")}, {*_texts(options, "exclude", "names")}
-            return known.with_each(lambda names: (names & included if included else names) - excluded)
-        case "calculateField" if alias := options.get("alias"):
-            made = frozenset({str(alias)})
-            return known.with_each(lambda names: made if options.get("replaceFields") else names | made)
+            return known.spelt_out(included).with_each(
+                lambda names: (names & included if included else names) - excluded
+            )
+        case "calculateField" if _makes_one(options):
+            return known.with_each(lambda names: names | {str(options["alias"])})
         case _ if id_ in _JOINING:
             return _Known((known.names,), joined=True)
         case _:
             return known if id_ in _SAME else None
+
+
+def _makes_one(options: Json) -> bool:
+    """Tell whether a calculation adds one field, by the name of its alias."""
+    sides = [_object(_object(options, "binary"), side) for side in ("left", "right")]
+    of_types = any(_object(side, "matcher").get("id") == "byType" for side in sides)
+    return bool(options.get("alias")) and not of_types and not options.get("replaceFields")
 
 
 def _missing(where: str, name: str, known: _Known) -> Problem:
@@ -155,7 +170,7 @@ def _missing(where: str, name: str, known: _Known) -> Problem:
 
 def _closed(names: Any) -> Names:
     found = frozenset(map(str, names))
-    return None if any("$" in name for name in found) else found
+    return None if any("$" in name or "[[" in name for name in found) else found
 
 
 def _object(value: Json, name: str) -> Json:
@@ -169,7 +184,7 @@ def _objects(value: Json, name: str) -> list[Json]:
 
 
 def _texts(value: Any, *steps: str) -> Iterator[str]:
-    """List the texts at a place that may lead through lists; of an object's own places the names of those that are set."""
+    """List the names at a place that may lead through lists: texts, what matches by name, or of an object the places that are set."""
     match value:
         case list():
             for one in value:
@@ -178,5 +193,7 @@ def _texts(value: Any, *steps: str) -> Iterator[str]:
             yield from (name for name, one in value.items() if one)
         case dict() if steps:
             yield from _texts(value.get(steps[0]), *steps[1:])
+        case dict() if _object(value, "matcher").get("id") == "byName":
+            yield from _texts(value["matcher"].get("options"))
         case str() if value and not steps and "$" not in value:
             yield value

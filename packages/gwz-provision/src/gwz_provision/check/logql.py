@@ -222,9 +222,14 @@ class _Parser(Parser):
 
     def _number(self) -> Number:
         sign = self.take("+", "-")
-        token = self.expect_kind("number", "a number")
-        value = float(int(token.text, 16)) if token.text[:2].lower() == "0x" else float(token.text)
+        value = self._value(self.expect_kind("number", "a number"))
         return Number(-value if sign and sign.text == "-" else value)
+
+    def _value(self, token: Token) -> float:
+        try:
+            return float(int(token.text, 16) if token.text[:2].lower() == "0x" else token.text)
+        except OverflowError:
+            self.fail("the number is too large", "Write a smaller one.", token)
 
     def _parenthesis(self) -> Node:
         self.expect("(")
@@ -243,9 +248,9 @@ class _Parser(Parser):
         if token.text == "vector":
             self.advance()
             self.expect("(")
-            value = self.expect_kind("number", "a number without a sign")
+            value = self._value(self.expect_kind("number", "a number without a sign"))
             self.expect(")")
-            return Number(float(value.text), vector=True)
+            return Number(value, vector=True)
         return self._no_function(token)
 
     def _no_function(self, token: Token) -> NoReturn:

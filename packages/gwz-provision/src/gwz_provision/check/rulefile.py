@@ -10,7 +10,7 @@ from gwz_provision.check.documents import Document
 from gwz_provision.check.findings import Finding, Place, Problem, suggestion
 
 _KEYS = {
-    "rule file": frozenset({"generated", "note", "schema", "groups"}),
+    "rule file": frozenset({"groups"}),
     "group": frozenset({"name", "interval", "limit", "query_offset", "labels", "rules"}),
     "rule": frozenset({"record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations"}),
 }

@@ -16,7 +16,7 @@ _RANDOM = Problem(
     "Ask a data source, by its uid.",
 )
 _UID = re.compile(r"[A-Za-z0-9_-]{1,40}")
-_REFRESH = re.compile(r"(?P<count>\d+)(?P<unit>ms|s|m|h|d)")
+_REFRESH = re.compile(r"(?P<count>[0-9]{1,9})(?P<unit>ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _SHORTEST_REFRESH = 5
 _GRID = 24
@@ -206,7 +206,8 @@ def _used_variables(model: Json) -> Iterator[Problem]:
     users = Counter(name for part in ({**model, "templating": {}}, *known.values()) for name in _used(part))
     repeated = {panel.get("repeat") for panel in panels(model)}
     for name, variable in known.items():
-        if variable.get("type") == "adhoc" or variable.get("hide") == 2 or name in repeated:
+        # The browser adds these two to queries by itself.
+        if variable.get("type") in {"adhoc", "groupby"} or variable.get("hide") == 2 or name in repeated:
             continue
         if users[name] == (name in _used(variable)):
             yield Problem("variable/unused", f"nothing uses the variable {name}.", "Use it, or remove it.")

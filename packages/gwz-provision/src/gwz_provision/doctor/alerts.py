@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from gwz_provision import frames
+from gwz_provision import frames, normalise
 from gwz_provision.bundle import Bundle, Json
 from gwz_provision.doctor import infinity, receivers, sources
 from gwz_provision.doctor.hops import hop_of, subject_of
@@ -39,7 +39,7 @@ def queries(bundle: Bundle) -> list[tuple[Json, Json]]:
         for group in bundle.rule_groups
         for rule in group.get("rules") or []
         for item in rule.get("data") or []
-        if item.get("datasourceUid") not in sources.EXPRESSIONS
+        if not normalise.is_expression(item)
     ]
 
 

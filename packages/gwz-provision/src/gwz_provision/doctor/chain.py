@@ -8,7 +8,7 @@ from typing import Literal
 
 from gwz_provision.check.contract import Contract
 from gwz_provision.check.promql import Matcher, Node, Selector
-from gwz_provision.doctor.trees import Rules, meets, narrows, written
+from gwz_provision.doctor.trees import Rules, is_judged, meets, narrows, written
 from gwz_provision.recording import CURE as LOAD
 from gwz_provision.report import Hop
 
@@ -156,7 +156,10 @@ def labels(selector: Selector, facts: Facts, what: str) -> Hop | None:
         )
     if not facts.together:
         shown = written(selector)
+        unjudged = [written(Selector("", (one,))) for one in selector.matchers if not is_judged(one)]
         cause = f"Each condition of {shown} is met by something, and nothing meets all of them."
+        if unjudged:
+            cause = f"Nothing meets all conditions of {shown}; what {' and '.join(unjudged)} matches, only the server can tell."
         return Hop("value", shown, cause, "Choose values that go together (--var name=value).")
     return None
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from gwz_provision import frames
 from gwz_provision.bundle import Json
@@ -96,9 +97,14 @@ def _valueless(variable: Variable) -> Hop:
 
 
 def _own_options(scene: Scene, variable: Variable) -> list[str]:
-    if variable.kind == "datasource":
-        return sorted(uid for uid, item in scene.live.items() if item["type"] == variable.query)
-    return variable.options()
+    if variable.kind != "datasource":
+        return variable.options()
+    fitting = sorted((item for item in scene.live.values() if item["type"] == variable.query), key=itemgetter("uid"))
+    uids = [item["uid"] for item in fitting]
+    if variable.entry.get("includeAll"):
+        return uids
+    # A dashboard of long ago remembers a name; one that nobody has changed since its import, the default.
+    return [*uids, *(item["name"] for item in fitting), *("default" for item in fitting if item.get("isDefault"))]
 
 
 def _options(scene: Scene, asking: _Asking) -> list[str]:

@@ -15,6 +15,7 @@ from gwz_provision.doctor.question import resolution
 from gwz_provision.doctor.scene import Scene
 from gwz_provision.doctor.tempo import Tempo
 from gwz_provision.errors import ProvisionError, Refused
+from gwz_provision.normalise import EXPRESSIONS
 from gwz_provision.queries import INFINITY, Query
 from gwz_provision.report import Hop
 
@@ -58,7 +59,7 @@ def _answers(scene: Scene, asked: Sequence[Query]) -> dict[str, Json | frames.Co
         (one.id,): partial(_searched, scene, one) for one in asked if _searches(one)
     }
     batches: dict[tuple[str, ...], list[Query]] = {(one.id,): [one] for one in asked if _searches(one)}
-    calculating = {(one.dashboard, one.panel) for one in asked if one.datasource in sources.EXPRESSIONS}
+    calculating = {(one.dashboard, one.panel) for one in asked if one.datasource in EXPRESSIONS}
     for query in asked:
         if not _searches(query):
             # What expressions calculate with has to come in the same call.
@@ -78,7 +79,7 @@ def _answers(scene: Scene, asked: Sequence[Query]) -> dict[str, Json | frames.Co
 
 def _source(batch: Sequence[Query]) -> str:
     """Return the data source that a call asks, expressions left aside."""
-    return next((one.datasource for one in batch if one.datasource not in sources.EXPRESSIONS), batch[0].datasource)
+    return next((one.datasource for one in batch if one.datasource not in EXPRESSIONS), batch[0].datasource)
 
 
 def _searches(query: Query) -> bool:
@@ -92,7 +93,7 @@ def _searched(scene: Scene, query: Query) -> Mapping[str, _Raw]:
 
 def _batch(scene: Scene, batch: Sequence[Query]) -> Mapping[str, _Raw]:
     step, since = resolution(batch[0].since), batch[0].since
-    if any(one.datasource in sources.EXPRESSIONS for one in batch):
+    if any(one.datasource in EXPRESSIONS for one in batch):
         # Its queries know one another by their own names.
         answer = scene.asker.reader.query([{**step, **one.target} for one in batch], since)
         return {one.id: answer.get(one.ref, unanswered(_source(batch))) for one in batch}

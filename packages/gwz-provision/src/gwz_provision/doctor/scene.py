@@ -8,6 +8,7 @@ from gwz_provision.doctor import chain, sources
 from gwz_provision.doctor.asking import Asker, Verdict
 from gwz_provision.doctor.prometheus import Prometheus
 from gwz_provision.doctor.question import Question
+from gwz_provision.normalise import EXPRESSIONS
 from gwz_provision.queries import Query
 from gwz_provision.report import Answer, Hop, Report, State
 
@@ -35,7 +36,7 @@ class Scene:
     def hindrance(self, query: Query) -> Hop | None:
         """Return the hop before a query's data source that keeps it from being asked."""
         uid = query.datasource
-        if uid in sources.EXPRESSIONS or uid in self.broken:
+        if uid in EXPRESSIONS or uid in self.broken:
             return self.broken.get(uid)
         if uid not in self.live:
             return sources.absent(uid, ours=uid in self.ours)

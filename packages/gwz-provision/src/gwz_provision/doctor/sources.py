@@ -9,8 +9,6 @@ from gwz_provision.bundle import Json
 from gwz_provision.queries import INFINITY
 from gwz_provision.report import Hop
 
-EXPRESSIONS = frozenset({"__expr__", "-100"})
-"""What only calculates with other queries' answers, by its new and its old uid."""
 _APPLY = "Run `gwz-provision apply`."
 _ELSEWHERE = "The bundle does not bring it: correct the uid that the dashboard names, or the variable's value (--var)"
 _VARIABLES = {

@@ -69,7 +69,7 @@ class Tempo:
             for one in self._search(query.text, _LONGEST, 1).get("traces") or []
         ]
         if not starts:
-            cause = f"Each condition of {query.text} is met by some span of seven days, and no trace meets all of them."
+            cause = f"Traces have come, and none of seven days meets {query.text}."
             return Hop("value", query.text, cause, "Choose values that go together (--var name=value).")
         since = chain.ago(time.time() - max(starts))
         cause = f"Only the range is empty: a trace that {query.text} finds began {since} ago."

@@ -101,8 +101,17 @@ def meets(matcher: Matcher, value: str) -> bool:
     """Tell whether a label's value meets a condition; one that only its server can judge counts as met."""
     if matcher.operator in {"=", "!="}:
         return (value == matcher.value) == (matcher.operator == "=")
-    pattern = patterns.compiled(matcher.value, re.DOTALL)
+    pattern = _pattern(matcher)
     return pattern is None or (pattern.fullmatch(value) is not None) == (matcher.operator == "=~")
+
+
+def is_judged(matcher: Matcher) -> bool:
+    """Tell whether a condition can be judged here."""
+    return matcher.operator in {"=", "!="} or _pattern(matcher) is not None
+
+
+def _pattern(matcher: Matcher) -> re.Pattern[str] | None:
+    return patterns.compiled(matcher.value, re.DOTALL)
 
 
 def _blamed_selector(selector: Selector, absent: Collection[Selector], rules: Rules) -> list[Selector]:
