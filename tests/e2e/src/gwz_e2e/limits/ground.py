@@ -33,7 +33,7 @@ class Ground:
         supervisor = self.stage.supervisor
         processes: list[Process] = []
         (self.out / "data").mkdir(parents=True, exist_ok=True)
-        results = [self.out / "data" / f"{plan.app}-{plan.first}.json" for plan in plans]
+        results = [self.out.resolve() / "data" / f"{plan.app}-{plan.first}.json" for plan in plans]
         try:
             for plan, result in zip(plans, results, strict=True):
                 name = f"worker {plan.app} {plan.first}"
