@@ -410,7 +410,7 @@ class _Bubbled(Builder[model.Panel]):
 def lines_of_log(id_: int, title: str, description: str, expression: str, *, nothing: str = NO_LINES) -> logs.Panel:
     """Log lines, newest first, as many as a person reads: of a thousand, each with labels of its own, Loki takes seconds."""
     return (
-        _described(logs.Panel(), id_, title, description, _log_lines(expression), nothing=nothing)
+        _described(logs.Panel(), id_, title, description, logql(expression).max_lines(LINES_SHOWN), nothing=nothing)
         .show_time(True)
         .wrap_log_message(True)
         .enable_log_details(True)
@@ -509,14 +509,10 @@ def promql_rows(expression: str) -> Query:
     return prometheus.Dataquery().datasource(PROMETHEUS).instant().expr(expression).format(PromQueryFormat.TABLE)
 
 
-def logql(expression: str, legend: str = "") -> Query:
+def logql(expression: str, legend: str = "") -> loki.Dataquery:
     """Ask Loki for the whole range."""
     query = loki.Dataquery().datasource(LOKI).query_type("range").expr(expression)
     return query.legend_format(legend) if legend else query
-
-
-def _log_lines(expression: str) -> Query:
-    return loki.Dataquery().datasource(LOKI).query_type("range").expr(expression).max_lines(LINES_SHOWN)
 
 
 def logql_now(expression: str, legend: str) -> Query:

@@ -1,7 +1,7 @@
 """What Grafana's browser asks for a dashboard: the choices of its variables, then the queries of each of its panels."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +10,7 @@ from gwz_dashboards.common import GRID_WIDTH, finished
 from gwz_dashboards.generate import pages
 from gwz_e2e.limits.alone import seconds
 from gwz_e2e.panels.answers import Window
-from gwz_e2e.panels.boards import Chosen, Query, filled
+from gwz_e2e.panels.boards import Chosen, Query, filled, labelled
 
 Json = dict[str, Any]
 
@@ -20,7 +20,6 @@ LEFT_OUT = "tempo"
 """It keeps no traces that are sent a day late, so there is no day of them."""
 _ROUND_S = ((1.5, 1), (3.5, 2), (7.5, 5), (12.5, 10), (17.5, 15), (25, 20), (45, 30), (90, 60), (210, 120), (450, 300))
 """Grafana's: an interval up to the first is rounded to the second."""
-_LABEL_VALUES = re.compile(r"label_values\((?P<selector>.+), *(?P<label>\w+)\)")
 _CHOSEN = re.compile(r"\$\{?(\w+)\}?")
 
 
@@ -126,14 +125,5 @@ def _rounded(interval_s: float) -> float:
 def _variable(model: Json) -> Variable:
     source, query = model["datasource"], model["query"]
     everything = str(model["allValue"]) if model.get("includeAll") else None
-    selector, label = _asked(query)
+    selector, label = labelled(query)
     return Variable(model["name"], source["type"], source["uid"], selector, label, everything)
-
-
-def _asked(query: str | Mapping[str, str]) -> tuple[str, str]:
-    if not isinstance(query, str):
-        return query["stream"], query["label"]
-    found = _LABEL_VALUES.fullmatch(query)
-    if found is None:
-        raise ValueError(f"{query!r} is no label_values(…), the only question of a variable that is known here")
-    return found["selector"], found["label"]

@@ -205,9 +205,7 @@ class Run:
         if not isinstance(stage.stack, NativeStack):
             self.report.not_proved.append(NotProved("alerts", "a container is not stopped during a run"))
             return
-        if (broken := first_broken(self.report.hops)) is not None:
-            why = f"not reached: {broken.id} does not hold"
-            self.report.hops += [Result(name, None, why, time.time()) for name in ALERT_HOPS]
+        if self._is_broken_before(ALERT_HOPS):
             return
         proved = prove(stage, stage.stack, self._tell)
         self.report.alerts = proved.alerts
@@ -223,9 +221,7 @@ class Run:
         except TooLong as long:
             self.report.not_proved.append(NotProved(PANELS, str(long)))
             return
-        if (broken := first_broken(self.report.hops)) is not None:
-            why = f"not reached: {broken.id} does not hold"
-            self.report.hops += [Result(name, None, why, time.time()) for name in PANEL_HOPS]
+        if self._is_broken_before(PANEL_HOPS):
             return
         origins = Origins(main.case, stage.supervisor[main.process].pid)
         proof = Proof(main.case, self._asker(stage, main), origins)
@@ -239,9 +235,7 @@ class Run:
         if not url or absent:
             self.report.not_proved += [NotProved(name, absent) for name in ("links", "browser")]
             return
-        if (broken := first_broken(self.report.hops)) is not None:
-            why = f"not reached: {broken.id} does not hold"
-            self.report.hops += [Result(name, None, why, time.time()) for name in BROWSER_HOPS]
+        if self._is_broken_before(BROWSER_HOPS):
             return
         site = Site(url, stage.stack.grafana_password, proof.facts, tuple(proof.seen))
         self._walk(leads(site), outage)
@@ -252,6 +246,14 @@ class Run:
         self.report.browser = gallery.pages
         for result in gallery.results():
             self._tell_result(result)
+
+    def _is_broken_before(self, names: Sequence[str]) -> bool:
+        """Whether a hop does not hold; these are then not reached."""
+        broken = first_broken(self.report.hops)
+        if broken is not None:
+            why = f"not reached: {broken.id} does not hold"
+            self.report.hops += [Result(name, None, why, time.time()) for name in names]
+        return broken is not None
 
     def _asker(self, stage: Stage, main: Scene) -> Asker:
         urls = stage.place.urls

@@ -1,6 +1,5 @@
 """The rules evaluated as Grafana does: query, reducer, threshold, `for`, missing data; where there is no Grafana, or of the past."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from gwz_e2e.engines import Loki, Prometheus
 from gwz_e2e.panels.answers import NotShown
 from gwz_e2e.panels.directly import rows_of
 from gwz_e2e.reading import Reader
+from gwz_e2e.repeated import repeated
 
 Labels = frozenset[tuple[str, str]]
 Values = Mapping[Labels, float]
@@ -49,18 +49,12 @@ class Evaluation:
         self._pending = PendingTimes()
         self._firing: set[Key] = set()
         self._notices: list[Notice] = []
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._evaluate, name="evaluation", daemon=True)
 
     @contextmanager
     def observing(self) -> Iterator["Evaluation"]:
         """Evaluate every second while the context lasts."""
-        self._thread.start()
-        try:
+        with repeated(lambda: self.step(time.time()), _INTERVAL_S, "evaluation"):
             yield self
-        finally:
-            self._over.set()
-            self._thread.join()
 
     def notices(self) -> list[Notice]:
         """Every change that was seen."""
@@ -103,10 +97,6 @@ class Evaluation:
     def _tell(self, key: Key, now: float, *, firing: bool, value: float | None = None) -> None:
         (self._firing.add if firing else self._firing.discard)(key)
         self._notices.append(Notice(key, firing, now, now, value))
-
-    def _evaluate(self) -> None:
-        while not self._over.wait(_INTERVAL_S):
-            self.step(time.time())
 
 
 class Asking:

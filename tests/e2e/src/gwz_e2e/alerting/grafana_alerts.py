@@ -1,6 +1,5 @@
 """The alerts as Grafana tells of them: what its webhook delivers, and since when an alert waits for its `for`."""
 
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -9,6 +8,7 @@ from typing import Any
 import httpx
 
 from gwz_e2e.alerting.notices import Key, Notice, PendingTimes, Webhook
+from gwz_e2e.repeated import repeated
 
 _RULES = "/api/prometheus/grafana/api/v1/rules"
 _POLL_S = 0.3
@@ -22,19 +22,12 @@ class GrafanaAlerts:
         self._webhook = webhook
         self._client = httpx.Client(base_url=url, auth=("admin", password), timeout=_TIMEOUT_S, trust_env=False)
         self._pending = PendingTimes()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._poll, name="alert states", daemon=True)
 
     @contextmanager
     def observing(self) -> Iterator["GrafanaAlerts"]:
         """Watch while the context lasts."""
-        with self._webhook:
-            self._thread.start()
-            try:
-                yield self
-            finally:
-                self._over.set()
-                self._thread.join()
+        with self._webhook, repeated(self._poll, _POLL_S, "alert states"):
+            yield self
 
     def notices(self) -> list[Notice]:
         """What the webhook received."""
@@ -45,10 +38,9 @@ class GrafanaAlerts:
         return self._pending.last(key, before)
 
     def _poll(self) -> None:
-        while not self._over.wait(_POLL_S):
-            with suppress(httpx.HTTPError):  # whether Grafana lives is the supervisor's to say
-                for alert in _alerts(self._client.get(_RULES).raise_for_status().json()):
-                    self._note(alert)
+        with suppress(httpx.HTTPError):  # whether Grafana lives is the supervisor's to say
+            for alert in _alerts(self._client.get(_RULES).raise_for_status().json()):
+                self._note(alert)
 
     def _note(self, alert: Mapping[str, Any]) -> None:
         if alert["state"] == "Pending":

@@ -5,7 +5,6 @@ the endpoints said, is noted meanwhile.
 """
 
 import json
-import threading
 import time
 from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from gwz_e2e.alerting.notices import Notice
 from gwz_e2e.case import Engines
 from gwz_e2e.engines import Loki, Prometheus
 from gwz_e2e.reading import Reader
+from gwz_e2e.repeated import repeated
 
 STEP_S = 0.5
 """Twice as often as Grafana: so that what it saw is not missed."""
@@ -47,19 +47,15 @@ class Past:
         self._api = api
         self._questions = tuple(questions)
         self._moments: list[Moment] = []
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._note, name="past", daemon=True)
+        self._end: Callable[[], None] = lambda: None
         self._ranges = cache(self._range)
         self._told = cache(self._evaluate)
 
     @contextmanager
     def noting(self) -> Iterator["Past"]:
         """Note twice a second while the context lasts."""
-        self._thread.start()
-        try:
+        with repeated(self._note, STEP_S, "past") as self._end:
             yield self
-        finally:
-            self.end()
 
     def has(self, moment: float) -> bool:
         """Whether it was noted what was answered at that time."""
@@ -67,8 +63,7 @@ class Past:
 
     def end(self) -> None:
         """Note no more; idempotent."""
-        self._over.set()
-        self._thread.join()
+        self._end()
 
     def notices(self, uid: str, rule: Mapping[str, Any]) -> Sequence[Notice]:
         """What the rule would have told, had it been the one of this uid."""
@@ -127,14 +122,10 @@ class Past:
         return lambda step: answers.get(step, {})
 
     def _note(self) -> None:
-        while not self._over.wait(STEP_S):
-            self._moments.append(self._moment())
-
-    def _moment(self) -> Moment:
         at = time.time()
         silent = {uid for uid, engine in self._engines.items() if not _answers(engine.ready)}
         bodies = {asked: self._body(asked) for asked in self._questions}
-        return Moment(at, frozenset(silent), bodies)
+        self._moments.append(Moment(at, frozenset(silent), bodies))
 
     def _body(self, asked: Question) -> Any:
         try:

@@ -1,9 +1,10 @@
 """How long this machine itself stood still: what an alert on delays that fires in the calm may be right about."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from gwz_e2e.repeated import repeated
 
 _EVERY_S = 0.05
 
@@ -14,21 +15,15 @@ class Stalls:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.longest_s = 0.0
         self._clock = clock
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="stalls", daemon=True)
+        self._due = 0.0
 
     @contextmanager
     def watched(self) -> Iterator["Stalls"]:
         """Watch while the context lasts."""
-        self._thread.start()
-        try:
+        self._due = self._clock() + _EVERY_S
+        with repeated(self._look, _EVERY_S, "stalls"):
             yield self
-        finally:
-            self._over.set()
-            self._thread.join()
 
-    def _watch(self) -> None:
-        due = self._clock() + _EVERY_S
-        while not self._over.wait(_EVERY_S):
-            self.longest_s = max(self.longest_s, self._clock() - due)
-            due = self._clock() + _EVERY_S
+    def _look(self) -> None:
+        self.longest_s = max(self.longest_s, self._clock() - self._due)
+        self._due = self._clock() + _EVERY_S

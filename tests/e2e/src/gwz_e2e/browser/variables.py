@@ -1,17 +1,14 @@
 """The variables of the dashboards: what each offers is what the load was made of."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 
 from gwz_e2e.browser.site import Site
 from gwz_e2e.compare import shorten
 from gwz_e2e.hops import Finding
-from gwz_e2e.panels.boards import JOB, Json
+from gwz_e2e.panels.boards import JOB, Json, labelled
 from gwz_e2e.panels.facts import Facts
 from gwz_e2e.scene import ENVIRONMENT
 from gwz_instrument.semconv import Label, Metric, http, inference
-
-_LABEL_VALUES = re.compile(r"label_values\((?:(?P<series>.+), )?(?P<label>\w+)\)")
 
 
 def offered(site: Site) -> Finding:
@@ -39,15 +36,13 @@ def options(site: Site, variable: Json) -> set[str]:
     """What a variable offers, where another is asked for the environment the one of the load."""
     if variable["type"] == "custom":
         return {option["value"] for option in variable["options"]}
-    uid, query, window = variable["datasource"]["uid"], variable["query"], site.facts.window
-    if isinstance(query, Mapping):
+    source, window = variable["datasource"], site.facts.window
+    selector, label = labelled(variable["query"])
+    if source["type"] == "loki":
         nanoseconds = {"start": f"{window.start * 1e9:.0f}", "end": f"{window.end * 1e9:.0f}"}
-        return set(site.resource(uid, f"label/{query['label']}/values", query=query["stream"], **nanoseconds))
-    asked = _LABEL_VALUES.fullmatch(query.replace("$environment", JOB))
-    if asked is None:
-        raise ValueError(f"{variable['name']} asks {query}, of which this check knows nothing: teach it the question")
-    times = {"start": window.start, "end": window.end}
-    return set(site.resource(uid, f"api/v1/label/{asked['label']}/values", **{"match[]": asked["series"]}, **times))
+        return set(site.resource(source["uid"], f"label/{label}/values", query=selector, **nanoseconds))
+    asked = {"match[]": selector.replace("$environment", JOB), "start": window.start, "end": window.end}
+    return set(site.resource(source["uid"], f"api/v1/label/{label}/values", **asked))
 
 
 def _wrong(variable: Json, found: set[str], facts: Facts) -> Iterator[str]:

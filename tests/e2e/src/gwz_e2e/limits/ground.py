@@ -32,7 +32,6 @@ class Ground:
         """Start one worker per plan; none runs when the context is left."""
         supervisor = self.stage.supervisor
         processes: list[Process] = []
-        (self.out / "data").mkdir(parents=True, exist_ok=True)
         results = [self.out.resolve() / "data" / f"{plan.app}-{plan.first}.json" for plan in plans]
         try:
             for plan, result in zip(plans, results, strict=True):

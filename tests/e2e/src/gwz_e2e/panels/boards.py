@@ -21,6 +21,7 @@ JOB = "gatewayz_e2e"
 RULES_UID = "rules"
 """Stands for the dashboard in the key of a recording rule."""
 _VARIABLE = re.compile(r"\$(?P<plain>[a-z]\w*)|\$\{(?P<braced>[a-z]\w*)\}")
+_LABEL_VALUES = re.compile(r"label_values\((?P<selector>.+), (?P<label>\w+)\)")
 _SPECIAL = re.compile(r"[$^*{}\[\]'+?.()|]")
 
 
@@ -109,3 +110,16 @@ def _written(value: str | Sequence[str]) -> str:
         return value
     escaped = [_SPECIAL.sub(r"\\\\\g<0>", one.replace("\\", r"\\\\")) for one in value]
     return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
+
+
+def labelled(query: str | Mapping[str, str]) -> tuple[str, str]:
+    """Of a variable's question to Prometheus or to Loki the selector of the series, and the label whose values it offers.
+
+    Raises ValueError for a question of another kind, of which nothing here knows.
+    """
+    if not isinstance(query, str):
+        return query["stream"], query["label"]
+    found = _LABEL_VALUES.fullmatch(query)
+    if found is None:
+        raise ValueError(f"{query!r} is no label_values(…), the only question of a variable that is known here")
+    return found["selector"], found["label"]
