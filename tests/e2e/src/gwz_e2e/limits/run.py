@@ -22,6 +22,7 @@ from gwz_e2e.limits import (
     prometheus_retention,
     tempo_retention,
     throughput,
+    wide_searches,
 )
 from gwz_e2e.limits.alone import Alone, differences
 from gwz_e2e.limits.ground import Ground
@@ -32,7 +33,7 @@ from gwz_e2e.report import ServerUsed
 from gwz_e2e.stage import Cast, Tell, drop_data, output_folder, set_stage
 from gwz_stack import SERVERS, Found, ServerUnavailable, StackError, Supervisor, VersionRefused, find
 
-_ALONE = (idle.ID, loki_retention.ID, tempo_retention.ID, prometheus_retention.ID)
+_ALONE = (idle.ID, loki_retention.ID, tempo_retention.ID, prometheus_retention.ID, wide_searches.ID)
 _ON_THE_STACK = (bytes_per_request.ID, throughput.ID, burst.ID)
 
 
@@ -118,6 +119,7 @@ def _prove(report: Report, out: Path, tell: Tell) -> None:
                         ),
                     )
                 ],
+                [Proof(wide_searches.ID, partial(wide_searches.prove, alone("loki", wide_searches.ID)))],
                 [
                     Proof(bytes_per_request.ID, partial(bytes_per_request.prove, ground)),
                     Proof(throughput.ID, partial(throughput.prove, ground)),
