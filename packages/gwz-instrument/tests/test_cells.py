@@ -37,7 +37,8 @@ def test_a_histogram_says_what_prometheus_clients_own_says():
 def test_no_count_is_lost_between_threads():
     """Eight threads count the same cells at once."""
     counter, histogram, bundle_of = Counter(ENTRY), Histogram(ENTRY), (Histogram(ENTRY), Histogram(ENTRY))
-    bundle = Bundle(bundle_of)
+    bundled = Counter(ENTRY)
+    bundle = Bundle(bundled, bundle_of)
 
     def work():
         for _ in range(20_000):
@@ -50,7 +51,7 @@ def test_no_count_is_lost_between_threads():
         thread.start()
     for thread in threads:
         thread.join()
-    assert exposed(counter, "c", "counter")[0].value == 160_000
+    assert [exposed(each, "c", "counter")[0].value for each in (counter, bundled)] == [160_000, 160_000]
     for cell, total in ((histogram, 80_000), (bundle_of[0], 80_000), (bundle_of[1], 320_000)):
         samples = {s.name: s.value for s in exposed(cell)}
         assert (samples["h_seconds_count"], samples["h_seconds_sum"]) == (160_000, total)
@@ -73,7 +74,7 @@ def hasty():
 def test_a_scrape_misses_nothing_that_another_one_is_just_adding():
     """What has been observed before a scrape is in it, whoever else scrapes."""
     cell, over = Histogram(ENTRY), threading.Event()
-    bundle = Bundle((cell,))
+    bundle = Bundle(Counter(ENTRY), (cell,))
 
     def scrape():
         while not over.is_set():
@@ -113,7 +114,7 @@ class Slow(float):
 def slow():
     """(bundle, its histogram, thread that is adding 256 observations and stands still, value that it stands at)."""
     value, cell = Slow(0.5), Histogram(ENTRY)
-    bundle = Bundle((cell,))
+    bundle = Bundle(Counter(ENTRY), (cell,))
 
     def work():
         for _ in range(255):
@@ -234,11 +235,14 @@ def test_applications_that_share_a_registry_share_its_collectors():
 
 
 def test_who_observes_the_same_histograms_together_shares_what_waits():
-    """Two applications, or a rebuilt middleware stack: neither's observations are hidden by the other's."""
+    """Two applications, or a rebuilt middleware stack, and two statuses: nobody's observations hide another's."""
     collectors, registry = Collectors(), CollectorRegistry()
     registry.register(collectors)
-    for _ in range(2):
-        collectors.bundle((http.DURATION, http.REQUEST_SIZE), "gw", "GET", "/").observe((0.5, 3.0))
+    for status in ("200", "200", "500"):
+        bundle = collectors.bundle(http.REQUESTS, (http.DURATION, http.REQUEST_SIZE), "gw", "GET", "/", status)
+        bundle.observe((0.5, 3.0))
     text = generate_latest(registry).decode()
+    for status, number in (("200", 2.0), ("500", 1.0)):
+        assert f'fastapi_requests_total{{app_name="gw",method="GET",path="/",status_code="{status}"}} {number}' in text
     for name in ("fastapi_requests_duration_seconds", "fastapi_request_size_bytes"):
-        assert f'{name}_count{{app_name="gw",method="GET",path="/"}} 2.0' in text
+        assert f'{name}_count{{app_name="gw",method="GET",path="/"}} 3.0' in text

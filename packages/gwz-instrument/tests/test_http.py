@@ -367,6 +367,16 @@ async def test_requests_in_progress_show_their_route_and_go_back_to_zero(world):
     assert world.span.attributes["gwz.outcome"] == "cancelled"
 
 
+async def test_a_route_stays_at_zero_when_the_application_builds_its_middlewares_anew(world):
+    """Starlette does so when a middleware is added by hand after the start."""
+    await world.get("/items/1")
+    world.asgi = TelemetryMiddleware(world.app, world.asgi._parts)
+    assert world.samples("fastapi_requests_in_progress") == {("GET", "/items/{item}"): 0}
+    await world.get("/items/2")
+    assert world.samples(REQUESTS) == {("GET", "/items/{item}", "200"): 2}
+    assert world.samples("fastapi_requests_in_progress") == {("GET", "/items/{item}"): 0}
+
+
 async def test_a_sample_is_there_before_the_client_has_the_last_byte(world):
     seen = []
 

@@ -12,7 +12,7 @@ from _thread import get_ident
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Final, Protocol
 
 from prometheus_client.metrics_core import Metric as Family
@@ -62,10 +62,11 @@ class Refusing:
 class Counter(Refusing):
     """A number that only grows."""
 
-    __slots__ = ("_parts",)
+    __slots__ = ("_parts", "bundle")
 
     def __init__(self, _entry: Metric) -> None:
         self._parts: dict[int, float] = {}
+        self.bundle: Bundle | None = None
 
     def inc(self, amount: float = 1.0) -> None:
         """Count up."""
@@ -78,6 +79,8 @@ class Counter(Refusing):
 
     def value(self) -> float:
         """All that was counted."""
+        if self.bundle is not None:
+            self.bundle.add_waiting()
         return sum(list(self._parts.values()))
 
 
@@ -101,13 +104,13 @@ class Gauge(Refusing):
 class Histogram(Refusing):
     """Observations by bucket, with the last trace seen in each."""
 
-    __slots__ = ("_exemplars", "_parts", "bounds", "bundle")
+    __slots__ = ("_exemplars", "_parts", "bounds", "bundles")
 
     def __init__(self, entry: Metric) -> None:
         self.bounds = entry.buckets
         self._parts = {_NOBODY: [0.0] * (len(self.bounds) + 2)}
         self._exemplars: dict[int, tuple[int, float, float]] = {}
-        self.bundle: Bundle | None = None
+        self.bundles: list[Bundle] = []
 
     def observe(self, value: float, trace_id: int = 0) -> None:
         """Add an observation; a trace id other than 0 becomes the exemplar of its bucket."""
@@ -138,9 +141,9 @@ class Histogram(Refusing):
 
     def totals(self) -> list[float]:
         """The count of each bucket and the sum, of everything that has been observed."""
-        if self.bundle is None:
-            return self._added_up()
-        with self.bundle.all_added():
+        with _adding:
+            for bundle in list(self.bundles):
+                bundle.add_waiting()
             return self._added_up()
 
     def _added_up(self) -> list[float]:
@@ -156,22 +159,24 @@ class Histogram(Refusing):
 
 
 class Bundle:
-    """Histograms that are observed together, at every request: observations wait and are added many at a time.
+    """A counter and histograms that change together, at every request: observations wait and are added many at a time.
 
     That costs a third of adding each when it comes. A scrape adds what waits before it reads.
     """
 
-    __slots__ = ("_first", "_histograms", "_waiting")
+    __slots__ = ("_counter", "_first", "_histograms", "_waiting")
 
-    def __init__(self, histograms: Sequence[Histogram]) -> None:
+    def __init__(self, counter: Counter, histograms: Sequence[Histogram]) -> None:
+        self._counter = counter
         self._histograms = histograms
         self._first = histograms[0]
         self._waiting: deque[Sequence[float]] = deque()
+        counter.bundle = self
         for histogram in histograms:
-            histogram.bundle = self
+            histogram.bundles.append(self)
 
     def observe(self, values: Sequence[float], trace_id: int = 0) -> None:
-        """Add an observation to each; the exemplar is the first one's."""
+        """Count one, and add an observation to each histogram; the exemplar is the first one's."""
         self._waiting.append(values)
         if trace_id:
             self._first.exemplify(values[0], trace_id)
@@ -187,19 +192,20 @@ class Bundle:
             finally:
                 lock.release()
 
-    @contextmanager
-    def all_added(self) -> Iterator[None]:
-        """Add what waits, once nobody else is in the middle of it; meanwhile nobody adds."""
+    def add_waiting(self) -> None:
+        """Add what waits, once nobody else is in the middle of it."""
         with _adding:
             self._add_waiting()
-            yield
 
     def _add_waiting(self) -> None:
         batch = []
         with suppress(IndexError):
             while True:
                 batch.append(self._waiting.popleft())
-        for histogram, values in zip(self._histograms, zip(*batch, strict=True), strict=False):  # none without a batch
+        if not batch:
+            return
+        self._counter.inc(len(batch))
+        for histogram, values in zip(self._histograms, zip(*batch, strict=True), strict=True):
             part, bounds = histogram.part(), histogram.bounds
             for value in values:
                 part[bisect_left(bounds, value)] += 1

@@ -14,6 +14,7 @@ from .cells import KINDS, Bundle, Cell, Counter, Gauge, Histogram
 from .semconv import Metric, health
 
 Values = tuple[str, ...]
+Bundled = Bundle | multiprocess.Bundle
 Reader = Callable[[], Mapping[Values, float]]
 """Called at each scrape: the gauge's values by label values; no entry, no series."""
 
@@ -33,7 +34,7 @@ class Collectors(Collector):
         # By name, because the hash of an entry is that of everything it says.
         self._cells: dict[str, dict[Values, Cell]] = {entry.name: {} for entry in self._entries}
         self._readers: dict[str, dict[int, Callable[[], Reader | None]]] = {}
-        self._bundles: dict[tuple[str, ...], Bundle | multiprocess.Bundle] = {}
+        self._bundles: dict[tuple[str, ...], Bundled] = {}
         self._bundling = threading.RLock()  # the collector may end a request while this thread holds it
         self._shared = multiprocess.Shared() if multiprocess.enabled() else None
         for signal in health.SIGNAL.values:
@@ -48,17 +49,22 @@ class Collectors(Collector):
         cell = cells.get(values)
         return cells.setdefault(values, self._make(entry, values)) if cell is None else cell
 
-    def bundle(self, entries: Sequence[Metric], *values: str) -> Bundle | multiprocess.Bundle:
-        """The cells of histograms that have these label values in common and are observed together; one for all who ask."""
-        key = (*(entry.name for entry in entries), *values)
-        with self._bundling:  # a second one would hide what waits in the first; this is asked for once per route
+    def bundle(self, counter: Metric, histograms: Sequence[Metric], *values: str) -> Bundled:
+        """The cells of a counter and of histograms that change together; one for all who ask.
+
+        The counter has all of `values` as its label values, the histograms all but the last.
+        """
+        key = (counter.name, *values)
+        with self._bundling:  # a second one would hide what waits in the first; asked for once per route and status
             if key not in self._bundles:
-                self._bundles[key] = self._bundle([self.child(entry, *values) for entry in entries])
+                cells = [self.child(entry, *values[:-1]) for entry in histograms]
+                self._bundles[key] = self._bundle(self.child(counter, *values), cells)
             return self._bundles[key]
 
-    def _bundle(self, cells: Sequence[Cell]) -> Bundle | multiprocess.Bundle:
-        own = [cell for cell in cells if isinstance(cell, Histogram)]
-        return Bundle(own) if self._shared is None else multiprocess.Bundle(cells)
+    def _bundle(self, counter: Cell, histograms: Sequence[Cell]) -> Bundled:
+        if isinstance(counter, Counter):
+            return Bundle(counter, [cell for cell in histograms if isinstance(cell, Histogram)])
+        return multiprocess.Bundle(counter, histograms)
 
     def count(self, entry: Metric, *values: str, amount: float = 1.0) -> None:
         """Add `amount` to the counter `entry`."""

@@ -103,17 +103,19 @@ class _SharedHistogram(Refusing):
 
 
 class Bundle:
-    """Histograms that are observed together."""
+    """A counter and histograms that change together."""
 
-    __slots__ = ("_cells",)
+    __slots__ = ("_counter", "_histograms")
 
-    def __init__(self, cells: Sequence[Cell]) -> None:
-        self._cells = cells
+    def __init__(self, counter: Cell, histograms: Sequence[Cell]) -> None:
+        self._counter = counter
+        self._histograms = histograms
 
     def observe(self, values: Sequence[float], trace_id: int = 0) -> None:
-        """Add an observation to each."""
-        for cell, value in zip(self._cells, values, strict=True):
-            cell.observe(value, trace_id)
+        """Count one, and add an observation to each histogram."""
+        self._counter.inc()
+        for histogram, value in zip(self._histograms, values, strict=True):
+            histogram.observe(value, trace_id)
 
 
 def _metric(entry: Metric) -> prometheus_client.metrics.MetricWrapperBase:

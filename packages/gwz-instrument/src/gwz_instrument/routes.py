@@ -65,7 +65,17 @@ class RouteTemplates:
             found = self._look(scope, endpoint)
         return self._hidden(scope) if found is None else found.template or self._choose(scope, found)
 
-    def _look(self, scope: Scope, endpoint: object) -> "_Entry | None":
+    def known(self, scope: Scope) -> "Known | None":
+        """What is known of the route that answers `scope`, if that is plain to see; quick, as it is asked for each request."""
+        table = self._table
+        if len(table.routes) != table.length:
+            return None
+        native = scope.get("fastapi")
+        route = native.get("effective_route_context") if native.__class__ is dict else None
+        found = table.entries.get(id(scope.get("route") if route is None else route))
+        return found if found is not None and found.endpoint is scope.get("endpoint") else None
+
+    def _look(self, scope: Scope, endpoint: object) -> "Known | None":
         """Collect all templates anew; a pause keeps endpoints that no walk finds from causing one per request."""
         now = time.monotonic()
         if now >= self._look_again_at:
@@ -75,7 +85,7 @@ class RouteTemplates:
             self._look_again_at = now + _LOOK_AGAIN_S
         return found
 
-    def _choose(self, scope: Scope, found: "_Entry") -> str:
+    def _choose(self, scope: Scope, found: "Known") -> str:
         template = _choose(found.places, scope).template
         return self._frontend(scope) if template is http.UNMATCHED else template
 
@@ -115,7 +125,7 @@ class _Place:
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class Known:
     """What is known of an object that the router puts into the scope. It is held, so that its id stays its own."""
 
     key: object
@@ -123,17 +133,19 @@ class _Entry:
     template: str | None
     places: tuple[_Place, ...]
     """More than one where an endpoint, or an application, was registered under several paths."""
+    kept: dict[str, Any]
+    """What the middleware keeps of its requests, by method."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    entries: dict[int, _Entry]
+    entries: dict[int, Known]
     mounts: tuple[_Place, ...]
     routes: Sequence[Any]
     length: int
     """The number of `routes`, the application's own, then; another one now means that there is more to collect."""
 
-    def find(self, scope: Scope, endpoint: object) -> _Entry | None:
+    def find(self, scope: Scope, endpoint: object) -> Known | None:
         """The entry of the most telling object in `scope`; one of another endpoint is left from an outer router."""
         get = self.entries.get
         native = scope.get("fastapi")
@@ -171,12 +183,12 @@ def _collect(app: Any) -> _Table:
     )
 
 
-def _entry(id_: int, sightings: Sequence[_Sighting]) -> _Entry:
+def _entry(id_: int, sightings: Sequence[_Sighting]) -> Known:
     first = sightings[0]
     key = next(key for key in first.keys if id(key) == id_)
     places = tuple(dict.fromkeys(sighting.place for sighting in sightings))
     certain = len({place.template for place in places}) == 1 and first.place.template is not http.UNMATCHED
-    return _Entry(key, first.endpoint, first.place.template if certain else None, places)
+    return Known(key, first.endpoint, first.place.template if certain else None, places, {})
 
 
 def _walk(routes: Iterable[Any], above: _Place, inside: tuple[object, ...]) -> Iterator[_Sighting]:

@@ -18,7 +18,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 PATHS: Final = tuple(one.path for one in endpoints.ENDPOINTS)
-_PREFIXES: Final = ("/api/", "/v1/models/trending")
 _SCHEMA: Final = "#/components/schemas/"
 _LOG: Final = logging.getLogger("gwz_instrument")
 _OURS: Final = "Gwz"
@@ -44,8 +43,6 @@ class Door:
 
     def of(self, path: str) -> str | None:
         """The endpoint that answers a path; None if it is the application's."""
-        if not path.startswith(_PREFIXES):
-            return None
         if path in _PLAIN:
             return path
         return next((template for template, shape in _SHAPES if shape.fullmatch(path)), None)

@@ -99,6 +99,8 @@ MONITORING = (
 INSTRUMENTATION_ENDPOINTS = (INSTRUMENTATION, LOKI_STATUS, TEMPO_STATUS, TEST_LOG, TEST_TRACE)
 """What tells whether telemetry arrives; the administrator's."""
 ENDPOINTS = (*MONITORING, *INSTRUMENTATION_ENDPOINTS)
+PREFIXES = ("/api/", TRENDING.path)
+"""What each of their paths begins with: most requests to an application are told apart by this alone."""
 
 ENDPOINT = Label("endpoint", "a closed set: the paths of the JSON endpoints", tuple(one.path for one in ENDPOINTS))
 STATUS_CODE = Label(
