@@ -13,6 +13,7 @@ from gwz_bench.variants import (
     OTEL_PFI,
     OURS,
     OURS_ALL,
+    OURS_TOLD,
     OURS_TRACED,
     OURS_UNSAMPLED,
     PFI,
@@ -103,7 +104,7 @@ def routers(options: Options) -> list[Row]:
     }
     with ExitStack() as stack:
         turns = {
-            scenario: stack.enter_context(variants(scenario, dict.fromkeys((PLAIN, OURS, SDK_SPAN, PFI), work)))
+            scenario: stack.enter_context(variants(scenario, dict.fromkeys((PLAIN, OURS, OURS_TOLD, PFI), work)))
             for scenario, work in works.items()
         }
         take_turns(
@@ -116,14 +117,14 @@ def routers(options: Options) -> list[Row]:
 def _behind(quantity: str, turns: dict[str, Turn], at_none: Mapping[str, Figure]) -> list[Row]:
     """Ours behind something, judged by what it adds behind none; a control says how sure that is.
 
-    A span made by hand looks at no routes: by how much it is dearer tells what the caches have to do with it.
+    Ours that is told its route looks at none: by how much it is dearer tells what the caches have to do with it.
     """
     control = turns.pop(PLAIN)
     facts, figures = _facts(turns), _figures(turns, "answered")
     ours, none = figures[OURS], at_none[OURS]
     if ours != none:
-        colder = figures[SDK_SPAN].median / at_none[SDK_SPAN].median
-        facts[SDK_SPAN]["note"] += f"; {colder:.2f} × behind none, and looks at no routes"
+        colder = figures[OURS_TOLD].median / at_none[OURS_TOLD].median
+        facts[OURS_TOLD]["note"] += f"; {colder:.2f} × behind none, and looks at no routes"
         same = same_within_noise(ours, none, Figure.of(control.answered), colder)
         facts[OURS] |= {
             "ratio": ours.median / none.median,
