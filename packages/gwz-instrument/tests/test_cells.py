@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client import Histogram as Reference
 from prometheus_client.metrics_core import Metric as Family
 
+from gwz_instrument import cells
 from gwz_instrument.cells import Bundle, Counter, Gauge, Histogram
 from gwz_instrument.metrics import Collectors, collectors_of
 from gwz_instrument.semconv import Label, Metric, health, http
@@ -155,6 +156,25 @@ def test_a_request_waits_for_nobody_who_is_adding(slow):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_what_the_collector_ends_while_a_batch_is_added_is_not_overwritten(monkeypatch):
+    """It may run within any call, and a request of another status that it ends adds to the same histogram."""
+    histogram, counter = Histogram(ENTRY), Counter(ENTRY)
+    full, other = Bundle(counter, (histogram,)), Bundle(Counter(ENTRY), (histogram,))
+    for _ in range(255):
+        full.observe((1.0,))
+
+    def collecting(values):
+        monkeypatch.undo()
+        full.observe((1.0,))
+        return sum(values)
+
+    monkeypatch.setattr(cells, "sum", collecting, raising=False)
+    other.observe((1.0,))
+    assert exposed(counter, "c", "counter")[0].value == 255
+    samples = {sample.name: sample.value for sample in exposed(histogram)}
+    assert (samples["h_seconds_count"], samples["h_seconds_sum"]) == (257, 257)
+
+
 def test_a_child_that_is_forked_while_somebody_adds_can_scrape_and_count(slow):
     """A lock that nobody of its threads holds does not stop it."""
     bundle, cell, _, _ = slow

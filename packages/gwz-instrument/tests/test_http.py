@@ -37,7 +37,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
@@ -463,6 +463,20 @@ async def test_excluded_paths_and_metrics_leave_nothing(world):
 async def test_a_hostile_content_length_reaches_the_application_unharmed(world, size):
     await world.get("/items/1", headers=[("content-length", size)])
     assert world.samples("fastapi_requests_in_progress") == {("GET", "/items/{item}"): 0}
+
+
+async def test_a_request_whose_headers_the_application_has_spoilt_is_counted():
+    app = FastAPI()
+
+    @app.post("/spoilt")
+    async def spoilt(request: Request):
+        await request.body()
+        request.scope["headers"] = None
+
+    world = World(app)
+    await world.get("/spoilt", method="POST", body=b"abc")
+    assert world.samples(REQUESTS) == {("POST", "/spoilt", "200"): 1}
+    assert world.samples("fastapi_request_size_bytes_sum") == {("POST", "/spoilt"): 3}
 
 
 async def test_metrics_answer_200_in_the_format_that_is_asked_for(world):

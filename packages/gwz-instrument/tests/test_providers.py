@@ -298,7 +298,7 @@ def test_a_fork_while_another_thread_adds_can_go_on(world):
     held, release = threading.Event(), threading.Event()
 
     def hold():
-        with providers._adding:
+        with providers._adding():
             held.set()
             release.wait(30)
 

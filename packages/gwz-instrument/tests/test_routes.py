@@ -295,6 +295,29 @@ def test_a_route_added_after_the_first_request_is_known_at_its_first_answer():
     assert ask(app, "/again/c/1", templates=templates) == ("/again/c/{c}", 200)
 
 
+class Quick(RouteTemplates):
+    """Tells only what is known at once, when everything has been collected."""
+
+    def of(self, scope):
+        super().of(scope)
+        known = self.known(scope)
+        return known and known.template
+
+
+def test_a_route_is_known_at_once_also_where_fastapi_names_it_otherwise_than_before():
+    """As it does with all routes of a router that gets one more, and of a mount within an included router."""
+    router, app = APIRouter(), FastAPI()
+    router.get("/a")(one_more_endpoint())
+    router.mount("/sub", api("/m"))
+    app.include_router(router, prefix="/in")
+    templates = Quick(app)
+    assert ask(app, "/in/a", templates=templates) == ("/in/a", 200)
+    router.get("/b")(one_more_endpoint())
+    assert ask(app, "/in/a", templates=templates) == ("/in/a", 200)
+    within = ask(app, "/in/sub/m", templates=templates)
+    assert within in (("/in/sub/m", 200), (None, 404))  # FastAPI's older versions include no mounts
+
+
 def test_an_endpoint_that_gets_a_second_path_later_has_the_template_of_each():
     app = plain(Route("/a/{x}", ok))
     templates = RouteTemplates(app)

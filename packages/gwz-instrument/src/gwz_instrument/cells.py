@@ -5,8 +5,6 @@ waits: a lock for each would cost more than everything else here. Identifiers of
 used again, which bounds the parts by the threads that run at once.
 """
 
-import os
-import threading
 import time
 from _thread import get_ident
 from bisect import bisect_left
@@ -19,12 +17,13 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
+from .locks import renewed
 from .semconv import Metric, logs
 
 Labels = dict[str, str]
 _BATCH: Final = 256
 _NOBODY: Final = 0  # no thread has this identifier
-_adding: threading.RLock
+_adding: Final = renewed()
 """Held while a bundle adds what waits, and while that is read; one for all, as it is asked for once in so many requests."""
 
 
@@ -62,16 +61,20 @@ class Refusing:
 class Counter(Refusing):
     """A number that only grows."""
 
-    __slots__ = ("_parts", "bundle")
+    __slots__ = ("_parts", "bundles")
 
     def __init__(self, _entry: Metric) -> None:
         self._parts: dict[int, float] = {}
-        self.bundle: Bundle | None = None
+        self.bundles: list[Bundle] = []
 
     def inc(self, amount: float = 1.0) -> None:
         """Count up."""
         parts, thread = self._parts, get_ident()
-        parts[thread] = parts.get(thread, 0.0) + amount
+        try:  # no call between reading and writing: in one, the collector may end a request, which counts here too
+            parts[thread] += amount
+        except KeyError:
+            parts.setdefault(thread, 0.0)
+            parts[thread] += amount
 
     def add_to(self, family: Family, labels: Labels) -> None:
         """Expose the value."""
@@ -79,8 +82,8 @@ class Counter(Refusing):
 
     def value(self) -> float:
         """All that was counted."""
-        if self.bundle is not None:
-            self.bundle.add_waiting()
+        for bundle in list(self.bundles):
+            bundle.add_waiting()
         return sum(list(self._parts.values()))
 
 
@@ -141,7 +144,7 @@ class Histogram(Refusing):
 
     def totals(self) -> list[float]:
         """The count of each bucket and the sum, of everything that has been observed."""
-        with _adding:
+        with _adding():
             for bundle in list(self.bundles):
                 bundle.add_waiting()
             return self._added_up()
@@ -171,7 +174,7 @@ class Bundle:
         self._histograms = histograms
         self._first = histograms[0]
         self._waiting: deque[Sequence[float]] = deque()
-        counter.bundle = self
+        counter.bundles.append(self)
         for histogram in histograms:
             histogram.bundles.append(self)
 
@@ -185,7 +188,7 @@ class Bundle:
 
     def _add_unless_somebody_does(self) -> None:
         """Add what waits; while another thread adds or reads, leave it to the next one: a request waits for nobody."""
-        lock = _adding
+        lock = _adding()
         if lock.acquire(blocking=False):
             try:
                 self._add_waiting()
@@ -194,7 +197,7 @@ class Bundle:
 
     def add_waiting(self) -> None:
         """Add what waits, once nobody else is in the middle of it."""
-        with _adding:
+        with _adding():
             self._add_waiting()
 
     def _add_waiting(self) -> None:
@@ -209,16 +212,8 @@ class Bundle:
             part, bounds = histogram.part(), histogram.bounds
             for value in values:
                 part[bisect_left(bounds, value)] += 1
-            part[-1] += sum(values)
+            total = sum(values)  # not within the next line, as in `Counter.inc`
+            part[-1] += total
 
-
-def _unlock() -> None:
-    global _adding  # noqa: PLW0603  # a fork may have copied it locked by a thread that the child does not have
-    _adding = threading.RLock()
-
-
-_unlock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock)
 
 KINDS = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}

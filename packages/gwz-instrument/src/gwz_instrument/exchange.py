@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 from types import MappingProxyType
@@ -106,9 +107,10 @@ class Exchange:
         if self.method in _BODILESS:  # their headers need not be looked through
             return self.received_bytes
         declared = None
-        for name, value in self.scope["headers"]:  # no property: most requests are asked for no other of their headers
-            if name == b"content-length":
-                declared = value
+        with suppress(TypeError, ValueError):  # the application may have spoilt its scope, and the request still counts
+            for name, value in self.scope["headers"]:  # no property: most are asked for no other of their headers
+                if name == b"content-length":
+                    declared = value
         if declared is None or not declared.isdigit() or len(declared) > _MAX_LENGTH_DIGITS:
             return self.received_bytes
         return int(declared)

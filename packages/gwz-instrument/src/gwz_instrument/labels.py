@@ -1,13 +1,14 @@
 """Which strings may become label values: declared ones, and admitted ones up to a budget; the rest is `_other`."""
 
-import threading
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from .locks import renewed
 from .metrics import Collectors
 from .semconv import Metric, health, http, inference
 
 OTHER: Final = "_other"
+_admitting: Final = renewed()
 MAX_LENGTH: Final = 200  # characters; what is longer is no name
 MAX_EXCEPTION_TYPES: Final = 100
 MAX_ENDPOINTS: Final = 200
@@ -25,7 +26,6 @@ class Bounded:
     ) -> None:
         self._admitted = {value: value for value in declared}
         self._budget = budget + len(self._admitted)
-        self._lock = threading.RLock()  # the collector may end a request while this thread holds it
         self._refused = collectors.child(health.REFUSED, entry.name, label)
 
     def admit(self, value: object) -> str:
@@ -44,7 +44,7 @@ class Bounded:
     def _take(self, value: object) -> str | None:
         known = self.known(value)
         if known is None and isinstance(value, str) and 0 < len(value) <= MAX_LENGTH and _is_text(value):
-            with self._lock:
+            with _admitting():
                 if len(self._admitted) < self._budget:
                     return self._admitted.setdefault(value, value)
         return known

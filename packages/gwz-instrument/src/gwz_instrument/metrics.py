@@ -1,6 +1,5 @@
 """The contract's metrics as one collector in prometheus_client's registry."""
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MethodType
@@ -35,7 +34,6 @@ class Collectors(Collector):
         self._cells: dict[str, dict[Values, Cell]] = {entry.name: {} for entry in self._entries}
         self._readers: dict[str, dict[int, Callable[[], Reader | None]]] = {}
         self._bundles: dict[tuple[str, ...], Bundled] = {}
-        self._bundling = threading.RLock()  # the collector may end a request while this thread holds it
         self._shared = multiprocess.Shared() if multiprocess.enabled() else None
         for signal in health.SIGNAL.values:
             for outcome in health.OUTCOME.values:
@@ -55,11 +53,11 @@ class Collectors(Collector):
         The counter has all of `values` as its label values, the histograms all but the last.
         """
         key = (counter.name, *values)
-        with self._bundling:  # a second one would hide what waits in the first; asked for once per route and status
-            if key not in self._bundles:
-                cells = [self.child(entry, *values[:-1]) for entry in histograms]
-                self._bundles[key] = self._bundle(self.child(counter, *values), cells)
-            return self._bundles[key]
+        found = self._bundles.get(key)
+        if found is None:
+            cells = [self.child(entry, *values[:-1]) for entry in histograms]
+            found = self._bundles.setdefault(key, self._bundle(self.child(counter, *values), cells))
+        return found
 
     def _bundle(self, counter: Cell, histograms: Sequence[Cell]) -> Bundled:
         if isinstance(counter, Counter):

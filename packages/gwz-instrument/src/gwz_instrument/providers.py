@@ -1,7 +1,5 @@
 """The health of providers and models, from the attempts that end here; it refuses no call."""
 
-import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +17,7 @@ from .health.breakers import Breaker, Observed
 from .health.scores import Answers, Tally, Tokens
 from .health.window import Ring
 from .labels import OTHER, Bounded
+from .locks import renewed
 from .metrics import Collectors, Values
 from .recording import Recording, recording
 from .semconv import providers as metrics
@@ -27,6 +26,8 @@ from .settings import Settings
 _FACTS: Final = (AttemptEnded, UsageKnown)
 _BATCH: Final = 64
 """So many facts wait before they are added up; the request whose fact fills it pays a fraction of a millisecond."""
+_adding: Final = renewed()
+"""Held while facts are added up and read; one for all, as it is asked for once in so many facts and at scrapes."""
 _HEALTH_SLOTS: Final = 30
 _ANOMALY_SLOTS: Final = 12
 _MOST_SLOTS: Final = 600
@@ -116,7 +117,7 @@ class ProviderHealth:
 
     def uptime(self) -> Mapping[Values, float]:
         """`gatewayz_model_uptime_24h`."""
-        with _adding:
+        with _adding():
             now = self._settled()
             ring, last = self._answers, self._answers.slot(now)
             slots = {model: ring.each(model, last - ring.slots + 1, last) for model in ring}
@@ -124,7 +125,7 @@ class ProviderHealth:
 
     def efficiency(self) -> Mapping[Values, float]:
         """`gatewayz_token_efficiency`."""
-        with _adding:
+        with _adding():
             totals = _totals(self._tokens, self._settled())
         return _known({model: scores.efficiency(seen) for model, seen in totals.items()})
 
@@ -138,13 +139,13 @@ class ProviderHealth:
         self._observed.states()  # asks, so that the first scrape has an answer
 
     def _by_provider(self, judge: Callable[[Tally], float | None]) -> Mapping[Values, float]:
-        with _adding:
+        with _adding():
             totals = _totals(self._recent, self._settled())
         return _known({provider: judge(seen) for provider, seen in totals.items()})
 
     def _shadow_states(self) -> Mapping[str, str]:
         """Of the providers that were judged in the window: a breaker that nobody tries says nothing."""
-        with _adding:
+        with _adding():
             now = self._settled()
             return {
                 provider: breakers.at(self._shadows[provider], now, open_s=self._open_s).state
@@ -163,7 +164,7 @@ class ProviderHealth:
         return states
 
     def _add_unless_somebody_does(self) -> None:
-        lock = _adding
+        lock = _adding()
         if lock.acquire(blocking=False):
             try:
                 self._add_waiting()
@@ -325,15 +326,3 @@ def observe_breaker(callback: _Callback) -> _Callback:
 
 
 _watching: "WeakKeyDictionary[Collectors, ProviderHealth]" = WeakKeyDictionary()
-
-
-def _unlock() -> None:
-    global _adding  # noqa: PLW0603  # a fork may have copied it locked by a thread that the child does not have
-    _adding = threading.RLock()
-
-
-_adding: threading.RLock
-"""Held while facts are added up and read; one for all, as it is asked for once in so many facts and at scrapes."""
-_unlock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock)

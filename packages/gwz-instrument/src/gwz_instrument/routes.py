@@ -68,12 +68,7 @@ class RouteTemplates:
     def known(self, scope: Scope) -> "Known | None":
         """What is known of the route that answers `scope`, if that is plain to see; quick, as it is asked for each request."""
         table = self._table
-        if len(table.routes) != table.length:
-            return None
-        native = scope.get("fastapi")
-        route = native.get("effective_route_context") if native.__class__ is dict else None
-        found = table.entries.get(id(scope.get("route") if route is None else route))
-        return found if found is not None and found.endpoint is scope.get("endpoint") else None
+        return table.routed(scope, scope.get("endpoint")) if len(table.routes) == table.length else None
 
     def _look(self, scope: Scope, endpoint: object) -> "Known | None":
         """Collect all templates anew; a pause keeps endpoints that no walk finds from causing one per request."""
@@ -146,15 +141,18 @@ class _Table:
     """The number of `routes`, the application's own, then; another one now means that there is more to collect."""
 
     def find(self, scope: Scope, endpoint: object) -> Known | None:
-        """The entry of the most telling object in `scope`; one of another endpoint is left from an outer router."""
-        get = self.entries.get
-        native = scope.get("fastapi")
+        """The entry of the most telling object in `scope`."""
+        return self.routed(scope, endpoint) or self.entries.get(id(endpoint))
+
+    def routed(self, scope: Scope, endpoint: object) -> Known | None:
+        """The entry of the route in `scope`; one of another endpoint is left from an outer router."""
+        get, native = self.entries.get, scope.get("fastapi")
         if native is not None:
             found = get(id(_fastapi(scope).get("effective_route_context")))
             if found is not None and found.endpoint is endpoint:
                 return found
         found = get(id(scope.get("route")))
-        return found if found is not None and found.endpoint is endpoint else get(id(endpoint))
+        return found if found is not None and found.endpoint is endpoint else None
 
 
 @dataclass(frozen=True, slots=True)
