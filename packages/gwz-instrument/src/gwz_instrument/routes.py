@@ -146,12 +146,12 @@ class _Table:
 
     def routed(self, scope: Scope, endpoint: object) -> Known | None:
         """The entry of the route in `scope`; one of another endpoint is left from an outer router."""
-        get, native = self.entries.get, scope.get("fastapi")
-        if native is not None:
-            found = get(id(_fastapi(scope).get("effective_route_context")))
+        native = scope.get("fastapi")
+        if native.__class__ is dict:
+            found = self.entries.get(id(native.get("effective_route_context")))
             if found is not None and found.endpoint is endpoint:
                 return found
-        found = get(id(scope.get("route")))
+        found = self.entries.get(id(scope.get("route")))
         return found if found is not None and found.endpoint is endpoint else None
 
 
