@@ -22,7 +22,7 @@ Ratios travel to other machines, microseconds do not.
 ## How it is measured
 
 - Each variant lives in a process of its own, and they take turns: round after round, one at a time.
-- A request's cost is what it adds to the plain application: slices of requests alternate, plain, variant, plain, and each slice is compared with its two neighbours.
+- A request's cost is what it adds to the same application without the variant, of which everything inside the middlewares is the same object: slices of requests alternate, plain, variant, plain, and each slice is compared with its two neighbours.
 - A figure is the median of the rounds; IQR is the distance between their quartiles. *Plain app against itself* is the error of the method.
 - Behind much code of others everything is dearer, as it has left the processor's caches; how much is told by `gwz-instrument` itself where it is told its route and looks at none.
 - Each slice starts after a collection of garbage, and the applications themselves are frozen: else the rare large collections would fall into the same slices of every round.
