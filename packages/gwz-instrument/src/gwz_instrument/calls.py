@@ -153,7 +153,7 @@ class Call(_Opened):
         self.exchange: Exchange | None = current_exchange.get()
         self.started_s = time.perf_counter()
         self._recording = recording
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the collector may end a stream of this call while this thread holds it
 
     @property
     def call(self) -> "Call":  # type: ignore[override]  # a call that holds itself is no longer freed at once
