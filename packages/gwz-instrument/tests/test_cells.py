@@ -158,8 +158,8 @@ def test_a_request_waits_for_nobody_who_is_adding(slow):
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_what_the_collector_ends_while_a_batch_is_added_is_not_overwritten(monkeypatch):
     """It may run within any call, and a request of another status that it ends adds to the same histogram."""
-    histogram, counter = Histogram(ENTRY), Counter(ENTRY)
-    full, other = Bundle(counter, (histogram,)), Bundle(Counter(ENTRY), (histogram,))
+    histogram, counter, others = Histogram(ENTRY), Counter(ENTRY), Counter(ENTRY)
+    full, other = Bundle(counter, (histogram,)), Bundle(others, (histogram,))
     for _ in range(255):
         full.observe((1.0,))
 
@@ -170,7 +170,8 @@ def test_what_the_collector_ends_while_a_batch_is_added_is_not_overwritten(monke
 
     monkeypatch.setattr(cells, "sum", collecting, raising=False)
     other.observe((1.0,))
-    assert exposed(counter, "c", "counter")[0].value == 255
+    assert exposed(others, "c", "counter")[0].value == 1
+    assert exposed(counter, "c", "counter")[0].value == 256
     samples = {sample.name: sample.value for sample in exposed(histogram)}
     assert (samples["h_seconds_count"], samples["h_seconds_sum"]) == (257, 257)
 
