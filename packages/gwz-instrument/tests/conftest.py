@@ -5,6 +5,7 @@ import contextlib
 import datetime as dt
 import gzip
 import json
+import os
 import re
 import socket
 import threading
@@ -240,6 +241,24 @@ def loki() -> Iterator[Loki]:
     server = Loki()
     yield server
     server.close()
+
+
+@pytest.fixture
+def exit_status():
+    """A function: the exit status of a fork's child; None, and it is ended, if it is not done in ten seconds."""
+
+    def wait(child):
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return status
+            time.sleep(0.01)
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        return None
+
+    return wait
 
 
 @pytest.fixture

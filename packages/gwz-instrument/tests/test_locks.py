@@ -2,7 +2,6 @@
 
 import os
 import threading
-import time
 
 import pytest
 
@@ -11,20 +10,7 @@ from gwz_instrument.locks import renewed
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 
 
-def ended(child):
-    """The exit status of a child; None, and it is ended, if it is not done in ten seconds."""
-    until = time.monotonic() + 10
-    while time.monotonic() < until:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return status
-        time.sleep(0.01)
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-    return None
-
-
-def test_a_child_takes_a_lock_that_another_thread_held_at_the_fork():
+def test_a_child_takes_a_lock_that_another_thread_held_at_the_fork(exit_status):
     lock, held, over = renewed(), threading.Event(), threading.Event()
 
     def hold():
@@ -38,13 +24,13 @@ def test_a_child_takes_a_lock_that_another_thread_held_at_the_fork():
     if (child := os.fork()) == 0:
         with lock():
             os._exit(0)
-    status = ended(child)
+    status = exit_status(child)
     over.set()
     holder.join(10)
     assert status == 0
 
 
-def test_whoever_forks_within_it_leaves_it_in_both_processes():
+def test_whoever_forks_within_it_leaves_it_in_both_processes(exit_status):
     lock = renewed()
     with lock():
         child = os.fork()
@@ -53,5 +39,5 @@ def test_whoever_forks_within_it_leaves_it_in_both_processes():
                 pass
     if child == 0:
         os._exit(0 if lock().acquire(blocking=False) else 1)
-    assert ended(child) == 0
+    assert exit_status(child) == 0
     assert lock() is lock()

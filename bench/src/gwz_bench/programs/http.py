@@ -53,7 +53,7 @@ class Pair:
                 raise ValueError(f"an application knows no order {other!r}")
 
     async def _start(self) -> None:
-        for app in {id(app): app for app in (self._plain, self._app)}.values():
+        for app in dict.fromkeys((self._plain, self._app)):
             await self._stack.enter_async_context(started(app))
         await self._plain_slice(_WARM)
         await self._slice(_WARM)

@@ -61,7 +61,7 @@ def faults(counted: Counted, plans: Sequence[Plan]) -> list[str]:
 
 
 def _sum(ask: httpx.Client, query: str, at: float) -> int:
-    result = _result(ask, "query", query=query, time=f"{at:.3f}")
+    result = answered(ask, "query", query=query, time=f"{at:.3f}")
     return int(result[0]["value"][1]) if result else 0
 
 
@@ -81,7 +81,7 @@ def _numbers(ask: httpx.Client, app: str, since: float, until: float) -> tuple[C
 
 
 def _page(ask: httpx.Client, query: str, start: int, end: int) -> list[tuple[int, Number]]:
-    result = _result(ask, "query_range", query=query, start=start, end=end, limit=_PAGE, direction="forward")
+    result = answered(ask, "query_range", query=query, start=start, end=end, limit=_PAGE, direction="forward")
     return [(int(at), _number(text)) for stream in result for at, text, *_ in stream["values"]]
 
 
@@ -90,6 +90,7 @@ def _number(text: str) -> Number:
     return int(writer), int(number)
 
 
-def _result(ask: httpx.Client, endpoint: str, **parameters: str | int) -> Any:
+def answered(ask: httpx.Client, endpoint: str, **parameters: str | int) -> Any:
+    """The result of a query, as Loki gives it."""
     answer = ask.get(f"/loki/api/v1/{endpoint}", params=parameters).raise_for_status()
     return answer.json()["data"]["result"]

@@ -6,9 +6,11 @@ import httpx
 
 from gwz_e2e.hops import Finding
 from gwz_e2e.limits.alone import DAY_S, Alone, Overrides, client
+from gwz_e2e.limits.counted import answered
 from gwz_instrument.logs import PUSH_PATH, LokiHandler
 
 ID = "wide_searches"
+_AS_SHIPPED: Overrides = {}
 _APP = "searched"
 _QUERY = f'{{app="{_APP}"}} |~ `(?i)LINE`'
 """A filter is what makes Loki run the hours of a search at once."""
@@ -21,14 +23,12 @@ _SLOWEST_S = 1.0
 """One takes some hundredths of a second; where all workers pause, up to 5 s."""
 
 
-def prove(loki: Alone, overrides: Overrides | None = None) -> Finding:
+def prove(loki: Alone, overrides: Overrides = _AS_SHIPPED) -> Finding:
     """Write a day of lines, then search for the newest ones again and again."""
-    loki.start(overrides or {})
+    loki.start(overrides)
     now = time.time()
     _write(loki, now)
-    loki.start(
-        overrides or {}
-    )  # as it stops it stores the lines: of those that it holds only the last hours are searched
+    loki.start(overrides)  # as it stops it stores the lines: of those that it holds only the last hours are searched
     with client(loki.url) as ask:
         found, took = zip(*(_search(ask, now) for _ in range(_SEARCHES)), strict=True)
     return Finding(
@@ -50,14 +50,8 @@ def _write(loki: Alone, now: float) -> None:
 
 def _search(ask: httpx.Client, now: float) -> tuple[int, float]:
     """How many lines were found, and in which time."""
-    asked: dict[str, str | int] = {
-        "query": _QUERY,
-        "limit": _WANTED,
-        "start": f"{now - DAY_S:.0f}",
-        "end": f"{now:.0f}",
-    }
     time.sleep(_BETWEEN_S)
     began = time.perf_counter()
-    answer = ask.get("/loki/api/v1/query_range", params=asked).raise_for_status()
+    found = answered(ask, "query_range", query=_QUERY, limit=_WANTED, start=f"{now - DAY_S:.0f}", end=f"{now:.0f}")
     took = time.perf_counter() - began
-    return sum(len(stream["values"]) for stream in answer.json()["data"]["result"]), took
+    return sum(len(stream["values"]) for stream in found), took
