@@ -233,6 +233,8 @@ class Providers:
 
     def __init__(self, url):
         self.client = httpx.Client(base_url=url, verify=NO_TLS)
+        # httpcore's own is taken by the finalizer of a stream, which may run while its thread holds it: encode/httpcore#1108
+        self.client._transport._pool._optional_thread_lock = threading.RLock()
         self.async_client = httpx.AsyncClient(base_url=url, verify=NO_TLS)
 
     def ask(self, provider, model, prompt):

@@ -67,7 +67,7 @@ class Deadlines:
     def __init__(self) -> None:
         self._due: list[tuple[float, int, weakref.ref[Any]]] = []
         self._numbers = count()
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = threading.Condition()  # re-entrant: a finalizer may end a request whose streams are then due
         self._dropped: deque[Any] = deque()
         self._started = False
         self._most = _FEW
@@ -92,7 +92,8 @@ class Deadlines:
 
     def _forget_gone(self) -> None:
         """Most things are gone long before their time is up."""
-        self._due = [due for due in self._due if due[2]() is not None]
+        before, self._due = self._due, []  # to which a finalizer may add
+        self._due.extend([due for due in before if due[2]() is not None])
         heapq.heapify(self._due)
         self._most = max(_FEW, 2 * len(self._due))
 

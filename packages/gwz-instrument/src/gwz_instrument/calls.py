@@ -28,6 +28,8 @@ AskCost = Callable[[str, int, int], Any]
 
 MAX_REASONS: Final = 10
 _TOKENS: Final = frozenset({INPUT, OUTPUT})
+_NOTHING: Final[dict[Any, None]] = {}
+"""No streams, or no attempts, of a call; never added to."""
 _GIVEN_UP: Final = frozenset({outcomes.TIMEOUT, outcomes.CANCELLED, outcomes.CLIENT_DISCONNECTED})
 """How a call or an attempt ended that may have left a thread behind: what the thread still does changes nothing."""
 
@@ -134,9 +136,10 @@ class Call(_Opened):
     ended_s = 0.0
     trace_id = 0
     labels: tuple[str, str] | None = None
-    # All of these know the call, and are let go of when it is over.
-    _streams: tuple[Watch, ...] = ()
-    _open: "tuple[Attempt, ...]" = ()
+    # All of these know the call, and are let go of when it is over; until then the first two are changed in place, or what
+    # a finalizer takes out would be there again.
+    _streams: dict[Watch, None] = _NOTHING
+    _open: "dict[Attempt, None]" = _NOTHING
     _last: "Attempt | None" = None
     _won: "Attempt | None" = None
     _said: Outcome | None = None
@@ -257,7 +260,10 @@ class Call(_Opened):
             self.attempts += 1
             attempt.number = self.attempts
             self.provider, self.code = attempt.provider, attempt.code
-            self._last, self._open = attempt, (*self._open, attempt)
+            self._last = attempt
+            if self._open is _NOTHING:
+                self._open = {}
+            self._open[attempt] = None
         recording = self._recording
         if recording is None or recording.tracer is None:
             return
@@ -271,15 +277,17 @@ class Call(_Opened):
             recording.complain("begin")
 
     def _attempt_ends(self, attempt: "Attempt", outcome: Outcome) -> None:
-        for watch in self._streams:
+        for watch in list(self._streams):
             if watch.attempt is attempt:
                 watch.give_up(outcome)
         with self._lock:
             if attempt.outcome is not None:
                 return
             attempt.outcome = outcome
-            self._open = tuple(each for each in self._open if each is not attempt)
-            self._streams = tuple(watch for watch in self._streams if watch.attempt is not attempt)
+            self._open.pop(attempt, None)
+            for watch in list(self._streams):
+                if watch.attempt is attempt:
+                    self._streams.pop(watch, None)
             if not self._ending:
                 self._said = outcome
                 if outcome.status == outcomes.SUCCESS:
@@ -331,7 +339,9 @@ class Call(_Opened):
         around = self.generator or opened.generator
         if around is None:
             with self._lock:
-                self._streams = (*self._streams, watch)
+                if self._streams is _NOTHING:
+                    self._streams = {}
+                self._streams[watch] = None
         if attempt is not None and attempt.generator is None:
             attempt.stream = watch
         if generator and around is None:
@@ -346,7 +356,7 @@ class Call(_Opened):
         """A stream of this call has ended, and so has the call if its block has been left and no other goes on."""
         attempt, counts = watch.attempt, watch in self._streams
         with self._lock:
-            self._streams = tuple(each for each in self._streams if each is not watch)
+            self._streams.pop(watch, None)
         if attempt is not None and attempt.stream is watch:
             attempt._end(attempt._failed or watch.hidden or outcome)  # noqa: SLF001  # of this module
         elif attempt is not None and attempt.generator is not None:
@@ -369,14 +379,15 @@ class Call(_Opened):
         with self._lock:
             if self._ending:
                 return
-            self._ending, self.ended_s = True, time.perf_counter()
+            self._ending = True  # before any call: in one, the collector may end a stream, and the call with it
+            self.ended_s = time.perf_counter()
         if self._streams or self._open:
             self._end_parts(outcome)
         recording = self._recording
         with self._lock:  # what comes later is counted by who brings it
-            contradicting = self._decide(outcome) if self.streamed or self.attempts else bills.EMPTY.numbers
+            decisive = self._decide(outcome) if self.streamed or self.attempts else None
             self._set_labels(recording, outcome)
-            self.outcome = outcome
+            contradicting = self._close_bill(decisive, outcome)
         if recording is None:
             return
         try:
@@ -390,23 +401,32 @@ class Call(_Opened):
 
     def _end_parts(self, outcome: Outcome) -> None:
         """End what is still open: if the call has ended well, then it was given up in favour of another."""
-        for watch in self._streams:
+        for watch in list(self._streams):
             watch.give_up(outcome)
         lost = Outcome(outcomes.CANCELLED) if outcome.status == outcomes.SUCCESS else outcome
-        for attempt in self._open:
+        for attempt in list(self._open):
             attempt._end(lost)  # noqa: SLF001  # of this module
 
-    def _decide(self, outcome: Outcome) -> Mapping[str, float]:
-        """Take what the decisive attempt knows, and let go of all; gives what was told of the call and contradicts that."""
+    def _decide(self, outcome: Outcome) -> "Attempt | None":
+        """Find the attempt that the call ends with, take what it knows of its provider, and let go of all others."""
         decisive = self._won if self._won is not None and outcome.status == outcomes.SUCCESS else self._last
-        self._streams, self._open, self._last, self._won, self.generator = (), (), None, None, None
+        self._streams, self._open, self._last, self._won, self.generator = _NOTHING, _NOTHING, None, None, None
         if decisive is None:
-            return bills.EMPTY.numbers
+            return None
         self._decider, self.provider, self.code = decisive.number, decisive.provider, decisive.code
         self.response_model = decisive.response_model or self.response_model
         self.finish_reasons = decisive.finish_reasons or self.finish_reasons
-        self.bill, _, contradicting = bills.added(decisive.bill, self.bill)
-        return contradicting
+        return decisive
+
+    def _close_bill(self, decisive: "Attempt | None", outcome: Outcome) -> Mapping[str, float]:
+        """Add what was told of the decisive attempt, and be over; gives what was told of the call and contradicts that."""
+        while True:
+            own, known = self.bill, bills.EMPTY if decisive is None else decisive.bill
+            bill, _, contradicting = bills.added(known, own)
+            # Else a finalizer has told something.
+            if self.bill is own and (decisive is None or decisive.bill is known):
+                self.bill, self.outcome = bill, outcome
+                return contradicting
 
     def _set_labels(self, recording: Recording | None, outcome: Outcome) -> None:
         if recording is None:
@@ -430,19 +450,24 @@ class Call(_Opened):
     def _take(self, recording: Recording, told: Bill, attempt: "Attempt | None") -> None:
         """Take what is new; what is known already is refused, unless it says the same."""
         with self._lock:
-            over = self.over
-            if over and attempt is not None and attempt.number != self._decider:
-                return
-            late = over and time.perf_counter() - self.ended_s > recording.settings.late_usage_s
-            holder = self if over or attempt is None else attempt
-            known, new, contradicting = bills.added(holder.bill, told)
+            while True:
+                outcome = self.outcome
+                if outcome is not None and attempt is not None and attempt.number != self._decider:
+                    return
+                late = outcome is not None and time.perf_counter() - self.ended_s > recording.settings.late_usage_s
+                holder = self if outcome is not None or attempt is None else attempt
+                before = holder.bill
+                known, new, contradicting = bills.added(before, told)
+                # Else a finalizer has told something, or ended the call.
+                if holder.bill is before and self.outcome is outcome:
+                    break
             if not late:
                 holder.bill = known
         if contradicting:
             _refuse(recording, contradicting)
         if late:
             recording.refuse("usage of a call that ended long ago", told.numbers)
-        elif over and new.numbers:
+        elif outcome is not None and new.numbers:
             recording.calls.usage_came_late(self, new)
             self._ask_cost(recording)
 
