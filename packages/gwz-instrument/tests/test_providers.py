@@ -4,6 +4,7 @@ import gc
 import os
 import re
 import signal
+import sys
 import threading
 import weakref
 from pathlib import Path
@@ -250,6 +251,40 @@ def test_facts_of_many_threads_are_all_counted(world):
     world.scrape("provider_error_rate")
     seen = world.health._recent.total("p", *[world.health._recent.slot(world.now)] * 2)
     assert (seen.successes, seen.failures) == (3600, 400)
+
+
+def test_facts_that_come_within_a_line_of_the_addition_are_all_counted():
+    """The collector may end calls anywhere, of providers that are new too."""
+
+    def at(position):
+        world, passed = World(), 0
+
+        def look(frame, event, _arg):
+            nonlocal passed
+            if not frame.f_code.co_filename.endswith(("window.py", "providers.py")):
+                return None
+            passed += event == "line"
+            if passed == position and event == "line":
+                for provider in ("p", "new"):
+                    world.attempts(provider, *["success"] * 64)
+            return look
+
+        world.attempts("p", "error")
+        sys.settrace(look)
+        try:
+            world.scrape("provider_error_rate")
+        finally:
+            sys.settrace(None)
+        if passed < position:
+            return False
+        rates = world.scrape("provider_error_rate")
+        assert (position, rates) == (position, {("p",): 1 / 65, ("new",): 0.0})
+        return True
+
+    position = 1
+    while at(position):
+        position += 1
+    assert position > 100
 
 
 def test_facts_do_not_pile_up_between_scrapes(world):

@@ -1,5 +1,7 @@
 """The health of providers and models, from the attempts that end here; it refuses no call."""
 
+import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -73,6 +75,7 @@ class ProviderHealth:
         self._grain_s = min(slot_s, self._history.slot_s) / _GRAINS
         self._open_s = health_window_s * _OPEN_SHARE
         self._shadows: dict[str, Breaker] = {}
+        self._adder: tuple[int, int] | None = None
         self._observed: Observed | None = None
         self._breaker_names = Bounded(collectors, metrics.BREAKER_STATE, "provider", budget=max_providers)
         # Cells, not the collectors: whoever holds those keeps a dropped application alive.
@@ -180,6 +183,17 @@ class ProviderHealth:
         return now
 
     def _add_waiting(self) -> None:
+        """Add what waits; what the collector ends while this thread is at it waits for the next time."""
+        me = (os.getpid(), threading.get_ident())  # of a fork's child it is somebody else
+        if self._adder == me:
+            return
+        self._adder = me
+        try:
+            self._add_groups()
+        finally:
+            self._adder = None
+
+    def _add_groups(self) -> None:
         """Add what waits to the rings, group by group: adding each fact by itself would take several times as long."""
         attempts: dict[tuple[float, str, str, str], list[float]] = {}
         usages: dict[tuple[float, str, str], list[Mapping[str, float]]] = {}

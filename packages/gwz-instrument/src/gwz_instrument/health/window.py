@@ -46,7 +46,7 @@ class Ring(Generic[Sums]):
 
     def __iter__(self) -> Iterator[str]:
         """Every key that anything was ever added for."""
-        return iter(self._tracks)
+        return iter(list(self._tracks))
 
     def first_slot(self, key: str) -> int:
         """The number of the slot in which `key` came up."""
