@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gwz_bench.child import ChildError, child
-from gwz_bench.turns import seen_of
+from gwz_bench.turns import Checked, Turn, Work, seen_of
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,16 @@ def test_a_wrong_order_is_an_error_of_the_one_who_gave_it(sink):
 def test_a_process_that_is_gone_is_named():
     with child("leave", "no port", "0", "0") as ended, pytest.raises(ChildError, match="leave no port 0 0 has ended"):
         ended.ask("anything", timeout_s=30)
+
+
+def test_what_was_seen_of_several_processes_holds_if_it_does_of_each():
+    turns = [Turn(None, None, Work(1, 1), answered=[cost], checked=[checked]) for cost, checked in SEEN]
+    first, *others = turns
+    for other in others:
+        first.join(other)
+    assert first.answered == [1.0, 2.0, 3.0]
+    assert first.seen == Checked(False, "5 of 5 / 4 of 5, in each of 3 processes")
+    assert others[0].seen == Checked(True, "5 of 5")
+
+
+SEEN = [(1.0, Checked(True, "5 of 5")), (2.0, Checked(True, "5 of 5")), (3.0, Checked(False, "4 of 5"))]

@@ -42,6 +42,8 @@ class Turn:
     loop: list[float] = field(default_factory=list)
     settled: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
+    checked: list[Checked] = field(default_factory=list)
+    """What was seen of each process so far."""
 
     def round(self) -> None:
         """Run one round."""
@@ -53,13 +55,26 @@ class Turn:
         self.settled.append(added(_of(plain, "settled"), _of(variant, "settled")))
         self.cpu.append(added(_of(plain, "cpu"), _of(variant, "cpu")))
 
-    def check(self) -> Checked:
+    def check(self) -> None:
         """Hold what was driven against the next scrape, and against what has arrived at the sink."""
         found = self.process.ask("check")
         arrived = self.sink.ask("counts")
         seen = [seen_of("in the next scrape", found["counted"], found["driven"], each=1)]
         seen += [seen_of(what, arrived[what], found["driven"], each=found[what]) for what in ("spans", "lines")]
-        return Checked(all(part.exact for part in seen), "; ".join(part.sentence for part in seen if part.sentence))
+        sentence = "; ".join(part.sentence for part in seen if part.sentence)
+        self.checked.append(Checked(all(part.exact for part in seen), sentence))
+
+    def join(self, other: "Turn") -> None:
+        """Add the rounds of the same variant in another process."""
+        for name in ("plain", "answered", "loop", "settled", "cpu", "checked"):
+            getattr(self, name).extend(getattr(other, name))
+
+    @property
+    def seen(self) -> Checked:
+        """What was seen of all processes."""
+        number, sentences = len(self.checked), dict.fromkeys(each.sentence for each in self.checked)
+        times = f", in each of {number} processes" if number > 1 else ""
+        return Checked(all(each.exact for each in self.checked), " / ".join(sentences) + times)
 
 
 def seen_of(what: str, count: int | None, driven: int, *, each: int | None) -> Checked:
@@ -90,12 +105,14 @@ def variants(scenario: str, works: Mapping[str, Work], *, multiprocess: bool = F
 
 
 def take_turns(turns: Mapping[Any, Turn], rounds: int) -> None:
-    """Let each variant run its round, round after round."""
+    """Let each variant run its round, round after round, and see at the end whether everything was counted."""
     for turn in turns.values():
         turn.process.ask("round", requests=turn.work.requests, slices=1, timeout_s=600)  # whoever comes first is cold
     for _ in range(rounds):
         for turn in turns.values():
             turn.round()
+    for turn in turns.values():
+        turn.check()
 
 
 def plain_row(quantity: str, turns: Mapping[str, Turn]) -> Row:

@@ -95,23 +95,34 @@ def stream(options: Options) -> list[Row]:
 
 
 def routers(options: Options) -> list[Row]:
-    """What is added behind many routes and middlewares, beside what is added behind none."""
+    """What is added behind many routes and middlewares, beside what is added behind none.
+
+    Each round in processes of its own: where everything lies in the memory is a matter of luck, once for each process.
+    """
     slices = options.sized(15, 7)
     works = {
         "json": Work(options.sized(300, 100), slices),
         "routers": Work(options.sized(60, 30), slices),
         "middlewares": Work(options.sized(40, 20), slices),
     }
-    with ExitStack() as stack:
-        turns = {
-            scenario: stack.enter_context(variants(scenario, dict.fromkeys((PLAIN, OURS, OURS_TOLD, PFI), work)))
-            for scenario, work in works.items()
-        }
-        take_turns(
-            {(scenario, name): turn for scenario in turns for name, turn in turns[scenario].items()}, options.rounds
-        )
-        none = _figures(turns["json"], "answered")
-        return [row for scenario, shape in SHAPES.items() for row in _behind(f"{JSON}, {shape}", turns[scenario], none)]
+    turns: dict[str, dict[str, Turn]] = {scenario: {} for scenario in works}
+    for _ in range(options.rounds):
+        with ExitStack() as stack:
+            lot = {
+                (scenario, name): turn
+                for scenario, work in works.items()
+                for name, turn in stack.enter_context(
+                    variants(scenario, dict.fromkeys((PLAIN, OURS, OURS_TOLD, PFI), work))
+                ).items()
+            }
+            take_turns(lot, 1)
+        for (scenario, name), turn in lot.items():
+            if name in turns[scenario]:
+                turns[scenario][name].join(turn)
+            else:
+                turns[scenario][name] = turn
+    none = _figures(turns["json"], "answered")
+    return [row for scenario, shape in SHAPES.items() for row in _behind(f"{JSON}, {shape}", turns[scenario], none)]
 
 
 def _behind(quantity: str, turns: dict[str, Turn], at_none: Mapping[str, Figure]) -> list[Row]:
@@ -181,7 +192,7 @@ def _facts(turns: Mapping[str, Turn]) -> dict[str, dict[str, Any]]:
 
 
 def _fact(turn: Turn) -> dict[str, Any]:
-    found = turn.check()
+    found = turn.seen
     return {"cpu_us": Figure.of(turn.cpu).median, "exact": found.exact, "note": found.sentence}
 
 
