@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import threading
 import time
 
@@ -101,13 +102,63 @@ def test_many_things_that_are_gone_leave_no_trace(monkeypatch):
     assert len(deadlines._due) <= 20
 
 
-def test_a_finalizer_may_drop_something_while_the_lock_is_held():
-    deadlines, done = Deadlines(), []
-    kept = Due([])
-    deadlines.add(3600, kept)
-    with deadlines._changed:
-        deadlines.drop(Due(done))
-    wait_for(lambda: done)
+@pytest.fixture
+def traced(monkeypatch):
+    """A function that has another called at a line of `background`, whichever thread comes to it; those that start now too."""
+    passed, at, finalizer = 0, 0, None
+
+    def look(frame, event, _arg):
+        nonlocal passed
+        if frame.f_code.co_filename != background.__file__:
+            return None
+        if event == "line":
+            passed += 1
+            if passed == at:
+                finalizer()
+        return look
+
+    def arm(line, call):
+        nonlocal passed, at, finalizer
+        passed, at, finalizer = 0, line, call
+
+    monkeypatch.setattr(background, "_SOON_S", 0.0)
+    before = sys.gettrace()
+    threading.settrace(look)
+    sys.settrace(look)
+    yield arm
+    sys.settrace(before)
+    threading.settrace(before)
+
+
+def test_a_finalizer_may_add_and_drop_within_any_line(traced):
+    deadlines, finalized = Deadlines(), []
+    for line in range(1, 30):
+        told, things = [], []
+
+        def finalizer(line=line, told=told, things=things):
+            things.append(Due(told))
+            deadlines.add(0.0, things[-1])
+            deadlines.drop(Due(told))
+            finalized.append(line)
+
+        traced(line, finalizer)
+        things.append(Due(told))
+        deadlines.add(0.0, things[-1])
+        wait_for(lambda told=told, things=things: len(told) == 2 * len(things) - 1)
+    assert len(finalized) > 10
+
+
+def test_what_fails_when_its_time_is_up_does_not_hold_up_the_rest(caplog):
+    class Broken:
+        def overdue(self):
+            raise ValueError
+
+    deadlines, told = Deadlines(), []
+    broken, fine = Broken(), Due(told)
+    deadlines.add(0.0, broken)
+    deadlines.add(0.01, fine)
+    wait_for(lambda: told)
+    assert "(deadline)" in caplog.text
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

@@ -270,11 +270,13 @@ def test_facts_that_come_within_a_line_of_the_addition_are_all_counted():
             return look
 
         world.attempts("p", "error")
+        before = sys.gettrace()
         sys.settrace(look)
         try:
-            world.scrape("provider_error_rate")
+            first = world.scrape("provider_error_rate")
         finally:
-            sys.settrace(None)
+            sys.settrace(before)
+        assert first["p",] in (1.0, 1 / 65)
         if passed < position:
             return False
         rates = world.scrape("provider_error_rate")

@@ -6,7 +6,6 @@ import os
 import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
@@ -17,8 +16,12 @@ _WORKERS: Final = 2
 _MOST_WAITING: Final = 10_000
 _IDLE_S: Final = 10.0
 _FEW: Final = 1000
-_LOOK_S: Final = 0.5
-"""How often it is looked for what was dropped, while anything is due."""
+_SOON_S: Final = 0.25
+"""Its request may just be about to note that the client has left."""
+_LONGEST_S: Final = 3600.0
+"""For which the thread waits, as a system may not know a longer time."""
+_Due = tuple[float, int, Callable[[], Any]]
+"""When, a number so that no two are the same, and what gives the thing, if it is still there."""
 
 
 class Workers:
@@ -62,57 +65,69 @@ class Workers:
 
 
 class Deadlines:
-    """Calls `overdue` of objects whose time is up. They are held weakly, and forgotten when they are gone."""
+    """Calls `overdue` of objects whose time is up. They are held weakly, and forgotten when they are gone.
+
+    Who adds one only puts it into a queue, of which one thread makes a heap. There is no lock: finalizers add too, and
+    may run within any line of whoever holds it.
+    """
 
     def __init__(self) -> None:
-        self._due: list[tuple[float, int, weakref.ref[Any]]] = []
+        self._added: SimpleQueue[_Due] = SimpleQueue()
         self._numbers = count()
-        self._changed = threading.Condition()  # re-entrant: a finalizer may end a request whose streams are then due
-        self._dropped: deque[Any] = deque()
+        self._due: list[_Due] = []  # of the thread alone
         self._started = False
         self._most = _FEW
 
     def add(self, seconds: float, thing: Any) -> None:
         """Let `thing.overdue()` be called in `seconds`, unless nobody holds it any more by then."""
-        with self._changed:
-            if len(self._due) >= self._most:
-                self._forget_gone()
-            heapq.heappush(self._due, (time.monotonic() + seconds, next(self._numbers), weakref.ref(thing)))
-            if not self._started:
-                with suppress(
-                    RuntimeError
-                ):  # there is no room for a thread, or the process ends: the next one tries again
-                    threading.Thread(target=self._run, name="gwz-deadlines", daemon=True).start()
-                    self._started = True
-            self._changed.notify()
+        self._put(seconds, weakref.ref(thing))
 
     def drop(self, thing: Any) -> None:
-        """Let `thing.overdue()` be called soon; for finalizers, which may run within any lock, and so must take none."""
-        self._dropped.append(thing)
+        """Let `thing.overdue()` be called soon; it is held until then."""
+        self._put(_SOON_S, lambda: thing)
 
-    def _forget_gone(self) -> None:
-        """Most things are gone long before their time is up."""
-        before, self._due = self._due, []  # to which a finalizer may add
-        self._due.extend([due for due in before if due[2]() is not None])
-        heapq.heapify(self._due)
-        self._most = max(_FEW, 2 * len(self._due))
+    def _put(self, seconds: float, find: Callable[[], Any]) -> None:
+        self._added.put((time.monotonic() + seconds, next(self._numbers), find))
+        if not self._started:
+            self._start()
+
+    def _start(self) -> None:
+        self._started = True
+        try:
+            threading.Thread(target=self._run, name="gwz-deadlines", daemon=True).start()
+        except RuntimeError:  # there is no room for a thread, or the process ends: the next one tries again
+            self._started = False
+            if self._added.qsize() > _MOST_WAITING:
+                with suppress(Empty):
+                    self._added.get_nowait()
 
     def _run(self) -> None:
         while True:
             thing = self._next()
-            if thing is not None:
-                thing.overdue()
+            try:
+                if thing is not None:
+                    thing.overdue()
+            except BaseException:  # noqa: BLE001  # the thread must live, whatever this was
+                _LOG.exception("gwz-instrument failed at its own work (deadline); the application is not affected")
             del thing
 
     def _next(self) -> Any:
-        with suppress(IndexError):
-            return self._dropped.popleft()
-        with self._changed:
-            left = self._due[0][0] - time.monotonic() if self._due else None
-            if left is None or left > 0:
-                self._changed.wait(None if left is None else min(left, _LOOK_S))
-                return None
+        """The next thing whose time is up; None if something was added, or is gone."""
+        left = self._due[0][0] - time.monotonic() if self._due else _LONGEST_S
+        if left <= 0:
             return heapq.heappop(self._due)[2]()
+        with suppress(Empty):
+            added = self._added.get(timeout=min(left, _LONGEST_S))
+            if len(self._due) >= self._most:
+                self._forget_gone()
+            heapq.heappush(self._due, added)
+        return None
+
+    def _forget_gone(self) -> None:
+        """Most things are gone long before their time is up."""
+        self._due = [due for due in self._due if due[2]() is not None]
+        heapq.heapify(self._due)
+        self._most = max(_FEW, 2 * len(self._due))
 
 
 def _after_fork() -> None:

@@ -387,13 +387,13 @@ class Call(_Opened):
         with self._lock:  # what comes later is counted by who brings it
             decisive = self._decide(outcome) if self.streamed or self.attempts else None
             self._set_labels(recording, outcome)
-            contradicting = self._close_bill(decisive, outcome)
+            bill, contradicting = self._close_bill(decisive, outcome)
         if recording is None:
             return
         try:
             if contradicting:
                 _refuse(recording, contradicting)
-            recording.calls.call_ended(self, self.bill)
+            recording.calls.call_ended(self, bill)  # not the present one: what has been told since was counted as late
             if self.options.cost is not None:
                 self._ask_cost(recording)
         except Exception:  # noqa: BLE001  # no fault of ours may cost a call
@@ -418,15 +418,16 @@ class Call(_Opened):
         self.finish_reasons = decisive.finish_reasons or self.finish_reasons
         return decisive
 
-    def _close_bill(self, decisive: "Attempt | None", outcome: Outcome) -> Mapping[str, float]:
-        """Add what was told of the decisive attempt, and be over; gives what was told of the call and contradicts that."""
+    def _close_bill(self, decisive: "Attempt | None", outcome: Outcome) -> tuple[Bill, Mapping[str, float]]:
+        """Add what was told of the decisive attempt, and be over; gives the bill, and what of the call contradicted it."""
         while True:
             own, known = self.bill, bills.EMPTY if decisive is None else decisive.bill
             bill, _, contradicting = bills.added(known, own)
+            closed = bill, contradicting
             # Else a finalizer has told something.
             if self.bill is own and (decisive is None or decisive.bill is known):
                 self.bill, self.outcome = bill, outcome
-                return contradicting
+                return closed
 
     def _set_labels(self, recording: Recording | None, outcome: Outcome) -> None:
         if recording is None:

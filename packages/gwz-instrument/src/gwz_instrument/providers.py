@@ -4,8 +4,8 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from math import ceil, inf
 from typing import Any, Final, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
@@ -75,7 +75,7 @@ class ProviderHealth:
         self._grain_s = min(slot_s, self._history.slot_s) / _GRAINS
         self._open_s = health_window_s * _OPEN_SHARE
         self._shadows: dict[str, Breaker] = {}
-        self._adder: tuple[int, int] | None = None
+        self._holder: tuple[int, int] | None = None
         self._observed: Observed | None = None
         self._breaker_names = Bounded(collectors, metrics.BREAKER_STATE, "provider", budget=max_providers)
         # Cells, not the collectors: whoever holds those keeps a dropped application alive.
@@ -120,7 +120,7 @@ class ProviderHealth:
 
     def uptime(self) -> Mapping[Values, float]:
         """`gatewayz_model_uptime_24h`."""
-        with _adding():
+        with self._alone():
             now = self._settled()
             ring, last = self._answers, self._answers.slot(now)
             slots = {model: ring.each(model, last - ring.slots + 1, last) for model in ring}
@@ -128,7 +128,7 @@ class ProviderHealth:
 
     def efficiency(self) -> Mapping[Values, float]:
         """`gatewayz_token_efficiency`."""
-        with _adding():
+        with self._alone():
             totals = _totals(self._tokens, self._settled())
         return _known({model: scores.efficiency(seen) for model, seen in totals.items()})
 
@@ -142,13 +142,13 @@ class ProviderHealth:
         self._observed.states()  # asks, so that the first scrape has an answer
 
     def _by_provider(self, judge: Callable[[Tally], float | None]) -> Mapping[Values, float]:
-        with _adding():
+        with self._alone():
             totals = _totals(self._recent, self._settled())
         return _known({provider: judge(seen) for provider, seen in totals.items()})
 
     def _shadow_states(self) -> Mapping[str, str]:
         """Of the providers that were judged in the window: a breaker that nobody tries says nothing."""
-        with _adding():
+        with self._alone():
             now = self._settled()
             return {
                 provider: breakers.at(self._shadows[provider], now, open_s=self._open_s).state
@@ -168,11 +168,22 @@ class ProviderHealth:
 
     def _add_unless_somebody_does(self) -> None:
         lock = _adding()
-        if lock.acquire(blocking=False):
+        if self._holder != _me() and lock.acquire(blocking=False):
             try:
-                self._add_waiting()
+                with self._alone():
+                    self._add_waiting()
             finally:
                 lock.release()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the lock; what the collector ends meanwhile on this thread waits as well, though it could take it."""
+        with _adding():
+            self._holder = _me()
+            try:
+                yield
+            finally:
+                self._holder = None
 
     def _settled(self) -> float:
         """Add what waits and look for anomalies; returns the time. The caller holds the lock."""
@@ -183,17 +194,6 @@ class ProviderHealth:
         return now
 
     def _add_waiting(self) -> None:
-        """Add what waits; what the collector ends while this thread is at it waits for the next time."""
-        me = (os.getpid(), threading.get_ident())  # of a fork's child it is somebody else
-        if self._adder == me:
-            return
-        self._adder = me
-        try:
-            self._add_groups()
-        finally:
-            self._adder = None
-
-    def _add_groups(self) -> None:
         """Add what waits to the rings, group by group: adding each fact by itself would take several times as long."""
         attempts: dict[tuple[float, str, str, str], list[float]] = {}
         usages: dict[tuple[float, str, str], list[Mapping[str, float]]] = {}
@@ -282,6 +282,11 @@ class _History:
     def _period(self, provider: str, span: _Span) -> Period:
         seconds = max(0, span.last - span.first + 1) * self._ring.slot_s
         return Period(seconds, self._ring.total(provider, span.first, span.last))
+
+
+def _me() -> tuple[int, int]:
+    """This thread; in a fork's child another one."""
+    return os.getpid(), threading.get_ident()
 
 
 _Sums = TypeVar("_Sums", Tally, Tokens)
