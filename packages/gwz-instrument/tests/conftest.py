@@ -8,6 +8,7 @@ import json
 import os
 import re
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -241,6 +242,44 @@ def loki() -> Iterator[Loki]:
     server = Loki()
     yield server
     server.close()
+
+
+class Interruption:
+    """Calls something at one line of some files, as the collector may; `passed` is how many lines there were."""
+
+    def __init__(self, is_within):
+        self._is_within = is_within
+        self.look = self._look  # once: each time anew it would be an allocation, at which the collector comes
+        self.at(0, None)
+
+    def at(self, number, call):
+        """From now on, at the line of this number."""
+        self.passed, self._number, self._call = 0, number, call
+
+    def _look(self, frame, event, _arg):
+        if not self._is_within(frame.f_code.co_filename):
+            return None
+        if event == "line":
+            self.passed += 1
+            if self.passed == self._number:
+                self._call()
+        return self.look
+
+    @contextlib.contextmanager
+    def here(self):
+        """On this thread, and only within."""
+        before = sys.gettrace()
+        sys.settrace(self.look)
+        try:
+            yield
+        finally:
+            sys.settrace(before)
+
+
+@pytest.fixture
+def interruption():
+    """`Interruption`: made with a function that says whether a file is one of those."""
+    return Interruption
 
 
 @pytest.fixture

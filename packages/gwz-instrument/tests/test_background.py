@@ -2,7 +2,6 @@
 
 import gc
 import os
-import sys
 import threading
 import time
 
@@ -104,30 +103,13 @@ def test_many_things_that_are_gone_leave_no_trace(monkeypatch):
 
 
 @pytest.fixture
-def traced(monkeypatch):
-    """A function that has another called at a line of `background`, whichever thread comes to it; those that start now too."""
-    passed, at, finalizer = 0, 0, None
-
-    def look(frame, event, _arg):
-        nonlocal passed
-        if frame.f_code.co_filename != background.__file__:
-            return None
-        if event == "line":
-            passed += 1
-            if passed == at:
-                finalizer()
-        return look
-
-    def arm(line, call):
-        nonlocal passed, at, finalizer
-        passed, at, finalizer = 0, line, call
-
+def traced(monkeypatch, interruption):
+    """An interruption of `background`, on whichever thread; of those that are there, on this one."""
     monkeypatch.setattr(background, "_SOON_S", 0.0)
-    before = sys.gettrace()
-    threading.settrace(look)
-    sys.settrace(look)
-    yield arm
-    sys.settrace(before)
+    made, before = interruption(background.__file__.__eq__), threading.gettrace()
+    threading.settrace(made.look)
+    with made.here():
+        yield made
     threading.settrace(before)
 
 
@@ -142,7 +124,7 @@ def test_a_finalizer_may_add_and_drop_within_any_line(traced):
             deadlines.drop(Due(told))
             finalized.append(line)
 
-        traced(line, finalizer)
+        traced.at(line, finalizer)
         things.append(Due(told))
         deadlines.add(0.0, things[-1])
         wait_for(lambda told=told, things=things: len(told) == 2 * len(things) - 1)

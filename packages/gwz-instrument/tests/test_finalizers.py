@@ -145,39 +145,31 @@ def until(condition):
         time.sleep(0.02)
 
 
-def sweep(site, end):
+def sweep(site, end, lines):
     """Let go of a request, and of the streams of two calls, at one line of ours after the other; how many there were.
 
     What is let go of is in a ring, which the collector finds at the next allocation.
     """
     left = site.endpoint.left
 
+    def let_go():
+        left.append(left[:])
+        left[-1].append(left[-1])
+        left.clear()
+        gc.enable()
+
     def at(position):
-        passed = 0
-
-        def look(frame, event, _arg):
-            nonlocal passed
-            if not frame.f_code.co_filename.startswith(OURS):
-                return None
-            passed += event == "line"
-            if passed == position and event == "line":
-                left.append(left[:])
-                left[-1].append(left[-1])
-                left.clear()
-                gc.enable()
-            return look
-
         gc.collect(0)
         gc.disable()  # so that all of this is young when it is enabled
         left.append(site.begin(abandoned=True))
-        sys.settrace(look)
+        lines.at(position, let_go)
         try:
-            site.begin(end=end)
+            with lines.here():
+                site.begin(end=end)
         finally:
-            sys.settrace(None)
             gc.enable()
             left.clear()
-        return passed >= position
+        return lines.passed >= position
 
     position = 1
     while at(position):
@@ -207,9 +199,9 @@ def site(loki, receiver, monkeypatch, caplog):
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("end", [StopIteration, ConnectionError])
 @pytest.mark.parametrize("protocol", ["http/protobuf"])
-def test_the_collector_may_end_anything_within_any_line(end, site, loki, receiver):
-    done = []
-    thread = threading.Thread(target=lambda: done.append(2 * sweep(site, end)), daemon=True)
+def test_the_collector_may_end_anything_within_any_line(end, site, loki, receiver, interruption):
+    done, lines = [], interruption(lambda file: file.startswith(OURS))
+    thread = threading.Thread(target=lambda: done.append(2 * sweep(site, end, lines)), daemon=True)
     thread.start()
     thread.join(100)
     if thread.is_alive():

@@ -4,7 +4,6 @@ import gc
 import os
 import re
 import signal
-import sys
 import threading
 import weakref
 from pathlib import Path
@@ -253,36 +252,28 @@ def test_facts_of_many_threads_are_all_counted(world):
     assert (seen.successes, seen.failures) == (3600, 400)
 
 
-def test_facts_that_come_within_a_line_of_the_addition_are_all_counted():
+def test_facts_that_come_within_a_line_of_the_addition_are_all_counted(interruption):
     """The collector may end calls anywhere, of providers that are new too."""
 
     def at(position):
-        world, passed = World(), 0
+        world = World()
 
-        def look(frame, event, _arg):
-            nonlocal passed
-            if not frame.f_code.co_filename.endswith(("window.py", "providers.py")):
-                return None
-            passed += event == "line"
-            if passed == position and event == "line":
-                for provider in ("p", "new"):
-                    world.attempts(provider, *["success"] * 64)
-            return look
+        def finalizer():
+            for provider in ("p", "new"):
+                world.attempts(provider, *["success"] * 64)
 
         world.attempts("p", "error")
-        before = sys.gettrace()
-        sys.settrace(look)
-        try:
+        lines.at(position, finalizer)
+        with lines.here():
             first = world.scrape("provider_error_rate")
-        finally:
-            sys.settrace(before)
         assert first["p",] in (1.0, 1 / 65)
-        if passed < position:
+        if lines.passed < position:
             return False
         rates = world.scrape("provider_error_rate")
         assert (position, rates) == (position, {("p",): 1 / 65, ("new",): 0.0})
         return True
 
+    lines = interruption(lambda file: file.endswith(("window.py", "providers.py")))
     position = 1
     while at(position):
         position += 1
